@@ -1,0 +1,147 @@
+"""The `x-` keywords of the contract: what JSON Schema cannot say, as validators for the jsonschema library.
+
+| keyword         | value                                                            | meaning                                     |
+|-----------------|------------------------------------------------------------------|---------------------------------------------|
+| `x-media`       | kind, accepts, formats, side_px, aspect, max_mb, seconds, alpha  | a media reference, and the limits of a file |
+| `x-pixels`      | side, area, aspect (each [low, high])                            | a `W*H` text                                |
+| `x-cut`         | length in characters                                             | the service cuts longer text (a warning)    |
+| `x-idle`        | the reason                                                       | the field has no effect (a warning)         |
+| `x-same-length` | dotted paths of two lists                                        | the lists have equally many entries         |
+
+A keyword never raises and says nothing about values of a foreign type: `type` does that. Aspect is width over height.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from wanspec.contract.media import LocalMedia, MediaFacts, data_uri_bytes, form_of
+
+__all__ = ["KEYWORDS", "WARNINGS", "at_path", "media_expected", "parse_size"]
+
+_SIZE = re.compile(r"([1-9][0-9]{1,4})\*([1-9][0-9]{1,4})\Z")
+_FORM_NAMES = {"http": "an https address", "oss": "an oss address", "data": "a data URI"}
+
+#: Keywords of which a breach is a warning, with their problem code.
+WARNINGS = {"x-cut": "W201", "x-idle": "W203"}
+
+Limit = list[float]
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """`1280*720` -> (1280, 720); None for anything else, `1280x720` included."""
+    match = _SIZE.match(text)
+    return (int(match[1]), int(match[2])) if match else None
+
+
+def at_path(body: Any, dotted: str) -> Any:
+    """The value at `a.b.c` of nested maps; None where it is missing."""
+    for step in dotted.split("."):
+        if not isinstance(body, dict) or step not in body:
+            return None
+        body = body[step]
+    return body
+
+
+def media_expected(limits: dict[str, Any]) -> str:
+    """What an `x-media` field takes, in words."""
+    forms = [_FORM_NAMES[form] for form in limits["accepts"]]
+    return " or ".join([", ".join(forms[:-1]), forms[-1]]) if len(forms) > 1 else forms[0]
+
+
+def _error(message: str) -> Any:
+    from jsonschema.exceptions import ValidationError
+
+    return ValidationError(message)
+
+
+def _media(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any) -> Iterator[Any]:
+    if not isinstance(instance, str):
+        return
+    form = form_of(instance)
+    if isinstance(instance, LocalMedia):
+        for message in _file_faults(instance.facts, limits):
+            yield _error(message)
+    elif form not in limits["accepts"]:
+        names = {"data": "a data URI is", "http": "a web address is", "oss": "an oss address is"}
+        yield _error(f"{names.get(form, repr(_short(instance)) + ' is')} not taken here")
+    elif form == "data":
+        name, data = data_uri_bytes(instance)
+        if not name:
+            yield _error("the data URI does not begin like data:image/png;base64,")
+        elif name not in limits["formats"]:
+            yield _error(f"format {name} is not among {', '.join(limits['formats'])}")
+        elif data is not None and len(data) > limits.get("max_mb", 1e9) * 2**20:
+            yield _error(f"{len(data) / 2**20:.1f} MB is more than {limits['max_mb']} MB")
+
+
+def _file_faults(facts: MediaFacts, limits: dict[str, Any]) -> Iterator[str]:
+    """What a file breaks of an `x-media`. A fact that could not be read breaks nothing."""
+    if facts.format is not None and facts.format not in limits["formats"]:
+        yield f"format {facts.format} is not among {', '.join(limits['formats'])}"
+    if "max_mb" in limits and facts.size_bytes > limits["max_mb"] * 2**20:
+        yield f"{facts.size_bytes / 2**20:.1f} MB is more than {limits['max_mb']} MB"
+    if facts.width and facts.height:
+        for name, side in (("width", facts.width), ("height", facts.height)):
+            if "side_px" in limits and not _within(side, limits["side_px"]):
+                yield f"{name} {side} is outside {_range(limits['side_px'])} pixels"
+        if "aspect" in limits and not _within(facts.width / facts.height, limits["aspect"]):
+            yield f"shape {facts.width}:{facts.height} is outside {_range(limits['aspect'])} (width over height)"
+    if "seconds" in limits and facts.seconds is not None and not _within(facts.seconds, limits["seconds"]):
+        yield f"{facts.seconds:.1f} s is outside {_range(limits['seconds'])} s"
+    if limits.get("alpha") is False and facts.alpha:
+        yield "the picture has an alpha channel, which the service does not take"
+
+
+def _pixels(_validator: Any, limits: dict[str, Limit], instance: Any, _schema: Any) -> Iterator[Any]:
+    if not isinstance(instance, str):
+        return
+    size = parse_size(instance)
+    if size is None:
+        yield _error(f"{_short(instance)!r} is not of the form width*height")
+        return
+    width, height = size
+    if "side" in limits and not (_within(width, limits["side"]) and _within(height, limits["side"])):
+        yield _error(f"{instance}: each side must be {_range(limits['side'])} pixels")
+    if "area" in limits and not _within(width * height, limits["area"]):
+        yield _error(f"{instance}: {width * height:,} pixels are outside {_range(limits['area'])}")
+    if "aspect" in limits and not _within(width / height, limits["aspect"]):
+        yield _error(f"{instance}: the shape {width / height:.2f} is outside {_range(limits['aspect'])}")
+
+
+def _cut(_validator: Any, length: int, instance: Any, _schema: Any) -> Iterator[Any]:
+    if isinstance(instance, str) and len(instance) > length:
+        yield _error(f"{len(instance)} characters; the service reads the first {length}")
+
+
+def _idle(_validator: Any, reason: str, _instance: Any, _schema: Any) -> Iterator[Any]:
+    yield _error(reason)
+
+
+def _same_length(_validator: Any, paths: list[str], instance: Any, _schema: Any) -> Iterator[Any]:
+    lists = [at_path(instance, path) for path in paths]
+    if all(isinstance(each, list) for each in lists) and len({len(each) for each in lists}) > 1:
+        yield _error(", ".join(f"{path} has {len(each)}" for path, each in zip(paths, lists, strict=True)))
+
+
+def _within(value: float, limit: Limit) -> bool:
+    return limit[0] <= value <= limit[1]
+
+
+def _range(limit: Limit) -> str:
+    return f"{limit[0]:g}..{limit[1]:g}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+KEYWORDS: dict[str, Any] = {
+    "x-media": _media,
+    "x-pixels": _pixels,
+    "x-cut": _cut,
+    "x-idle": _idle,
+    "x-same-length": _same_length,
+}

@@ -1,0 +1,62 @@
+"""What a request will cost, from the price rows of its model: exact decimals, or unknown.
+
+A price is the list price of its date and region. Unknown is None and stays None: it is never taken for zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from wanspec.contract.model import Model, Variant
+
+__all__ = ["Cost", "cost_of", "quantities"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """An amount of money with the date of the price list it was read from."""
+
+    amount: Decimal
+    currency: str
+    date: str
+
+
+def quantities(variant: Variant, body: Mapping[str, Any]) -> tuple[float | None, int]:
+    """(seconds of one output, or None for pictures and where only the result tells; number of outputs)."""
+    output = variant.data["output"]
+    count = variant.value(body, output["count"]) if "count" in output else 1
+    seconds = variant.value(body, output["seconds"]) if "seconds" in output else None
+    count = count if type(count) is int else 1
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
+        return float(seconds), count
+    return None, count  # pictures, "as long as the input", or a value that the check refuses
+
+
+def cost_of(model: Model, body: Mapping[str, Any], region: str) -> Cost | None:
+    """The price of one request that succeeds whole, in the region's list currency; None when it is not known."""
+    variant = model.variant(body)
+    price = variant.data.get("price")
+    if not isinstance(price, dict):
+        return None
+    row = next((each for each in price["rows"] if _fits(each, variant, body, region)), None)
+    if row is None:
+        return None
+    currency = "CNY" if "CNY" in row else "USD"
+    unit = Decimal(row[currency])
+    seconds, count = quantities(variant, body)
+    if price["per"] == "image":
+        amount = unit * count
+    elif price["per"] == "output_second" and seconds is not None:
+        amount = unit * Decimal(str(seconds)) * count
+    else:
+        return None
+    return Cost(amount=amount, currency=currency, date=price["date"])
+
+
+def _fits(row: dict[str, Any], variant: Variant, body: Mapping[str, Any], region: str) -> bool:
+    if row["region"] != region:
+        return False
+    return all(variant.value(body, name) == wanted for name, wanted in row.get("when", {}).items())
