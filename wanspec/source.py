@@ -349,7 +349,7 @@ class _Builder:
             self._problem("W005", f"tag {event.tag} does not fit here", mark)
         return plain
 
-    def _problem(self, code: str, message: str, mark: Mark, *, help: str = "") -> None:  # noqa: A002
+    def _problem(self, code: str, message: str, mark: Mark, *, help: str = "") -> None:
         self.problems.append(Problem(code=code, message=message, place=self.source.place(mark), help=help))
 
     def _not_yaml(self, error: yaml.YAMLError) -> None:

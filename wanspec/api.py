@@ -1,0 +1,210 @@
+"""Load, plan and run, for programs; the command line is one of them.
+
+    loaded = load(["specs/teaser.yaml"])             text -> jobs and problems, offline
+    async with open_session(settings, loaded) as s:  ledger and store of the origin
+        plan = await s.plan()                        what a run would do
+        outcome = await s.run(transport, clock)      do it
+
+Nothing here prints, reads the environment or ends the process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from wanspec.artifacts import Artifacts
+from wanspec.clock import Clock
+from wanspec.contract import Checker, Contract, load_contract
+from wanspec.job import Job, canonical
+from wanspec.ledger import JobRecord, SqliteLedger
+from wanspec.media import MediaReader
+from wanspec.plan import Action, Plan, make_plan
+from wanspec.problem import Place, Problem
+from wanspec.quota import limits_of
+from wanspec.runner import Change, Outcome, Runner, Work
+from wanspec.settings import Settings
+from wanspec.source import Source
+from wanspec.spec.check import check_jobs, check_outputs, output_paths, settle
+from wanspec.spec.expand import expand
+from wanspec.task import Phase, Policy, State, fold
+
+__all__ = ["Loaded", "Session", "load", "open_session"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """The jobs of some specs, every problem of theirs, and the texts for showing places."""
+
+    contract: Contract
+    jobs: tuple[Job, ...]
+    problems: tuple[Problem, ...]
+    sources: dict[str, Source]
+    regions: frozenset[str]
+    concurrency: int | None
+
+    @property
+    def is_valid(self) -> bool:
+        return not any(problem.is_error for problem in self.problems)
+
+
+def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes | None = None) -> Loaded:
+    """Read, expand and check specs. `-` is `stdin`. No network, no ledger."""
+    contract = contract or load_contract()
+    problems: list[Problem] = []
+    jobs: list[Job] = []
+    sources: dict[str, Source] = {}
+    caps: list[int] = []
+    reader = MediaReader()
+    for file in files:
+        data = stdin if file == "-" else _read(file, problems)
+        if data is None:
+            continue
+        spec, faults = expand(data, file if file != "-" else "<stdin>")
+        problems += faults
+        if spec is None:
+            sources.setdefault(file, Source(file, data.decode("utf-8", "replace")))
+            continue
+        if spec.source is not None:
+            sources[spec.file] = spec.source
+        if spec.region not in contract.service["regions"]:
+            problems.append(_bad_region(spec.region, spec.jobs, contract))
+        if spec.concurrency is not None:
+            caps.append(spec.concurrency)
+        for job in spec.jobs:
+            settled, faults = settle(job, contract, reader.survey)
+            jobs.append(settled)
+            problems += faults
+    problems += check_jobs(jobs, Checker(contract))
+    problems += check_outputs(jobs, contract)
+    problems.sort(key=_order)
+    return Loaded(
+        contract=contract,
+        jobs=tuple(jobs),
+        problems=tuple(problems),
+        sources=sources,
+        regions=frozenset(job.region for job in jobs),
+        concurrency=min(caps, default=None),
+    )
+
+
+def _read(file: str, problems: list[Problem]) -> bytes | None:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        place = Place(file=file, line=1, column=1, end_line=1, end_column=1)
+        problems.append(Problem(code="W008", message=f"cannot read {file}: {error.strerror}", place=place))
+        return None
+
+
+def _bad_region(region: str, jobs: Sequence[Job], contract: Contract) -> Problem:
+    known = tuple(contract.service["regions"])
+    place = jobs[0].place(()) if jobs else None
+    return Problem(
+        code="W108", message=f"region {region!r} is not known", place=place, expected=" or ".join(known), allowed=known
+    )
+
+
+def _order(problem: Problem) -> tuple[str, int, int, str]:
+    place = problem.place
+    return (place.file, place.line, place.column, problem.code) if place else ("", 0, 0, problem.code)
+
+
+class Session:
+    """An open ledger and store with the jobs of a run."""
+
+    def __init__(self, settings: Settings, loaded: Loaded, ledger: SqliteLedger) -> None:
+        self.settings = settings
+        self.loaded = loaded
+        self.ledger = ledger
+        self.artifacts = Artifacts(settings.home / "artifacts", settings.output_root)
+        self.runner: Runner | None = None
+
+    async def plan(self) -> Plan:
+        """What a run would do now."""
+        jobs = self.loaded.jobs
+        histories = await self.ledger.histories({job.key for job in jobs})
+        states = {key: fold(key, events) for key, events in histories.items()}
+        done = (state for state in states.values() if state.phase is Phase.DONE)
+        stored = frozenset(state.key for state in done if self.artifacts.has(state.key, state.files))
+        return make_plan(jobs, self.loaded.contract, states, await self.ledger.last_keys(), stored)
+
+    async def run(
+        self, transport: object, clock: Clock, *, watch: Callable[[Change], None] = lambda change: None
+    ) -> Outcome:
+        """Take every job to its end. `stop` may be called meanwhile."""
+        contract, settings = self.loaded.contract, self.settings
+        works = await self.works()
+        await self.ledger.register(self._records(works), clock.now())
+        caps = [each for each in (settings.concurrency, self.loaded.concurrency) if each is not None]
+        models = {work.job.model for work in works}
+        self.runner = Runner(
+            ledger=self.ledger,
+            transport=transport,  # type: ignore[arg-type]  # callers hand any Transport
+            artifacts=self.artifacts,
+            contract=contract,
+            policy=self.policy(),
+            clock=clock,
+            limits={model: limits_of(contract.model(model), concurrency=min(caps, default=None)) for model in models},
+            origin=settings.origin,
+            watch=watch,
+        )
+        return await self.runner.run_all(works, concurrency=min(caps, default=None))
+
+    def stop(self) -> None:
+        """End the run without losing anything: no new calls, those under way finish."""
+        if self.runner is not None:
+            self.runner.stop()
+
+    def policy(self) -> Policy:
+        """The settings' policy; the first poll comes as early as the quickest model here may be ready."""
+        if self.settings.poll_s is not None:
+            return dataclasses.replace(self.settings.policy, first_poll_s=self.settings.poll_s)
+        known = [model.typical_s[0] for job in self.loaded.jobs if (model := self.loaded.contract.model(job.model))]
+        return dataclasses.replace(self.settings.policy, first_poll_s=min(known, default=30.0))
+
+    async def works(self) -> list[Work]:
+        """The plan's jobs as works, one for each key."""
+        grouped: dict[str, list[Job]] = {}
+        for job in self.loaded.jobs:
+            grouped.setdefault(job.key, []).append(job)
+        histories = await self.ledger.histories(grouped)
+        works = []
+        for key, jobs in grouped.items():
+            events = histories.get(key, [])
+            state = fold(key, events) if events else State(key=key)
+            if state.phase is Phase.DONE and not self.artifacts.has(key, state.files):
+                continue  # its files are gone: a person decides whether it is paid for again
+            outputs = [output_paths(job, self.loaded.contract) for job in jobs]
+            works.append(Work(key=key, jobs=jobs, outputs=outputs, state=state, seen=len(events)))
+        return works
+
+    def _records(self, works: Iterable[Work]) -> Iterable[JobRecord]:
+        for work in works:
+            for job, outputs in zip(work.jobs, work.outputs, strict=True):
+                yield JobRecord(
+                    key=job.key, address=job.full_address, file=job.file, model=job.model, region=job.region,
+                    path=job.path, request=canonical(job.body), outputs=tuple(outputs),
+                )  # fmt: skip
+
+
+@asynccontextmanager
+async def open_session(settings: Settings, loaded: Loaded) -> AsyncIterator[Session]:
+    """Open the ledger of the settings' origin.
+
+    Raises:
+        LedgerError: it cannot be opened, is newer, or belongs to another origin.
+    """
+    ledger = await SqliteLedger.open(settings.home / "ledger.db", settings.origin)
+    try:
+        yield Session(settings, loaded, ledger)
+    finally:
+        await ledger.close()
+
+
+def failed_entries(plan: Plan) -> list[str]:
+    """Keys of a plan whose jobs failed before."""
+    return [entry.job.key for entry in plan.entries if entry.action is Action.FAILED]

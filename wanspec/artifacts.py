@@ -1,0 +1,204 @@
+"""Results on disk: the store of what was made, and the paths where a spec wants it.
+
+    download --> <store>/<key>/0.mp4.part --verified, flushed, renamed--> <store>/<key>/0.mp4
+                                                                             └─ linked --> outputs/spec/job.mp4 + .json
+
+A name in the store is final and its file whole: it is only ever made by a rename. A file of somebody else at an output
+path is left alone. The sidecar tells how the file was made; it never holds a key or a signed link.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import AsyncIterator, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from wanspec.errors import WanspecError
+from wanspec.event import SavedFile
+
+__all__ = ["Artifacts", "DiskFull", "NotWhole", "OutputTaken"]
+
+SIDECAR_FORMAT = 1
+
+
+class DiskFull(WanspecError):
+    """The disk is full."""
+
+
+class NotWhole(WanspecError):
+    """What was downloaded is not the whole result, or not what it should be."""
+
+
+class OutputTaken(WanspecError):
+    """A file that wanspec did not make lies at an output path."""
+
+    exit_code = 1
+
+
+class Artifacts:
+    """The store of one origin below `root`, and output paths below `project`."""
+
+    def __init__(self, root: Path, project: Path) -> None:
+        self.root = root
+        self.project = project
+
+    def path(self, key: str, name: str) -> Path:
+        return self.root / key.replace(":", "-") / name
+
+    def has(self, key: str, files: Iterable[SavedFile]) -> bool:
+        """Whether every file is there with its length (digests are for `cache verify`)."""
+        try:
+            return all(self.path(key, each.name).stat().st_size == each.size_bytes for each in files)
+        except OSError:
+            return False
+
+    def partial_bytes(self, key: str, name: str) -> int:
+        """How much of a download is there already."""
+        try:
+            return self.path(key, name + ".part").stat().st_size
+        except OSError:
+            return 0
+
+    async def receive(
+        self, key: str, name: str, chunks: AsyncIterator[bytes], *, offset: int, size_bytes: int | None
+    ) -> SavedFile:
+        """Write a download, verify it and give it its final name.
+
+        Raises:
+            NotWhole: fewer or more bytes than announced, or no decoder opens it; what can be resumed is kept.
+            DiskFull: nothing more can be written; what is there is kept.
+        """
+        final = self.path(key, name)
+        part = final.with_name(name + ".part")
+        try:
+            part.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("r+b" if offset else "wb") as file:
+                file.seek(offset)
+                file.truncate()
+                async for chunk in chunks:
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+                length = file.tell()
+        except OSError as error:
+            raise _disk_error(error, part) from error
+        if size_bytes is not None and length != size_bytes:
+            if length > size_bytes:
+                part.unlink(missing_ok=True)
+            raise NotWhole(f"{length} of {size_bytes} bytes came")
+        return await asyncio.to_thread(self._keep, part, final)
+
+    def _keep(self, part: Path, final: Path) -> SavedFile:
+        try:
+            verify(part, final.suffix)
+        except NotWhole:
+            part.unlink(missing_ok=True)
+            raise
+        digest = _digest(part)
+        part.replace(final)
+        _flush_directory(final.parent)
+        return SavedFile(name=final.name, size_bytes=final.stat().st_size, sha256=digest)
+
+    def stored(self, key: str, name: str) -> SavedFile | None:
+        """A file that is in the store already, whole; None when it is not."""
+        path = self.path(key, name)
+        if not path.exists():
+            return None
+        return SavedFile(name=name, size_bytes=path.stat().st_size, sha256=_digest(path))
+
+    def discard_partial(self, key: str, name: str) -> None:
+        self.path(key, name + ".part").unlink(missing_ok=True)
+
+    def place(self, key: str, file: SavedFile, output: str, sidecar: Mapping[str, Any]) -> Path:
+        """Link (or copy) a stored file to its output path and write the sidecar beside it.
+
+        Raises:
+            OutputTaken: something that wanspec did not make lies there.
+            DiskFull: there is no room for it.
+        """
+        source, target = self.path(key, file.name), self.project / output
+        note = target.with_name(target.name + ".json")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                if target.stat().st_size != file.size_bytes or _digest(target) != file.sha256:
+                    if not note.exists():
+                        raise OutputTaken(
+                            f"{output} exists and was not made by wanspec", hint="move it away, then run again"
+                        )
+                    self._link(source, target)
+            else:
+                self._link(source, target)
+            text = json.dumps({"sidecar": SIDECAR_FORMAT, **sidecar}, ensure_ascii=False, indent=2) + "\n"
+            if not note.exists() or note.read_text(encoding="utf-8") != text:
+                temporary = note.with_name(note.name + ".part")
+                temporary.write_text(text, encoding="utf-8")
+                temporary.replace(note)
+        except OSError as error:
+            raise _disk_error(error, target) from error
+        return target
+
+    def _link(self, source: Path, target: Path) -> None:
+        temporary = target.with_name(target.name + ".part")
+        temporary.unlink(missing_ok=True)
+        try:
+            os.link(source, temporary)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            shutil.copyfile(source, temporary)  # another file system, or one without links
+        temporary.replace(target)
+
+
+def verify(path: Path, suffix: str) -> None:
+    """Open a result with a real decoder.
+
+    Raises:
+        NotWhole: it cannot be opened, or holds no picture.
+    """
+    if suffix == ".mp4":
+        import av
+
+        try:
+            with av.open(str(path), format="mp4") as container:
+                if not container.streams.video or next(container.decode(video=0), None) is None:
+                    raise NotWhole("the clip has no picture")
+        except (av.FFmpegError, OSError) as error:
+            raise NotWhole(f"the clip cannot be opened: {error}") from error
+    elif suffix in (".png", ".jpg", ".jpeg", ".webp"):
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(path) as image:
+                image.load()
+        except (OSError, UnidentifiedImageError, SyntaxError) as error:
+            raise NotWhole(f"the picture cannot be opened: {error}") from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _flush_directory(path: Path) -> None:
+    """Make a rename last over a power cut."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return  # a system that cannot open directories flushes them by itself
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _disk_error(error: OSError, path: Path) -> WanspecError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"the disk is full: {path.name} cannot be written", hint="make room; the same command goes on")
+    return DiskFull(f"{path} cannot be written: {error.strerror or error}", hint="is the directory writable?")

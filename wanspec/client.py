@@ -1,0 +1,180 @@
+"""HTTP, as bare as it can be: one call, one answer, no retries, no redirects that carry the key anywhere.
+
+A submit goes over a fresh connection and is abandoned when its time to be sent has passed once the connection stands (the
+send deadline of the submit protocol). What can go wrong is told apart here, and only here, into `NotSent` (the bytes never
+left) and `MaybeSent` (nobody knows). Results come from other hosts and are asked for without the key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+
+from wanspec.errors import MaybeSent, NotSent
+from wanspec.wire import Reply, Request, redacted
+
+__all__ = ["Download", "HttpTransport", "Secret", "Transport", "outcome_of"]
+
+MAX_REPLY_BYTES = 32 * 2**20
+CONNECT_S = 10.0
+STALL_S = 60.0
+
+
+class Secret:
+    """A key that no repr, log or error text shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def reveal(self) -> str:
+        """The key itself; called where the header is written."""
+        return self._value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """An open download: `offset` is where the bytes begin, `size_bytes` the whole length if it is known."""
+
+    status: int
+    offset: int
+    size_bytes: int | None
+    content_type: str
+    chunks: AsyncIterator[bytes]
+
+
+class Transport(Protocol):
+    """The seam between the runner and the network."""
+
+    async def submit(self, request: Request, may_send: Callable[[], bool]) -> Reply: ...
+    async def call(self, request: Request) -> Reply: ...
+    def download(self, url: str, offset: int) -> Any: ...
+
+
+def outcome_of(error: BaseException) -> NotSent | MaybeSent:
+    """Whether the request may have left when `error` came out of aiohttp; in doubt, it may."""
+    text = redacted(f"{type(error).__name__}: {error}".rstrip(": "))
+    if isinstance(error, NotSent | MaybeSent):
+        return error
+    surely_not: tuple[type[BaseException], ...] = (
+        aiohttp.ClientConnectorError,  # DNS, refused, TLS handshake, certificate, proxy out of reach
+        aiohttp.ClientConnectorCertificateError,
+        aiohttp.ConnectionTimeoutError,  # no connection in time, or none free
+        aiohttp.ClientHttpProxyError,  # the proxy would not connect
+        aiohttp.InvalidURL,
+        aiohttp.NonHttpUrlClientError,
+    )
+    return NotSent(text) if isinstance(error, surely_not) else MaybeSent(text)
+
+
+class HttpTransport:
+    """A Transport over aiohttp. Use as `async with`."""
+
+    def __init__(self, base_url: str, key: Secret, *, timeout_s: float) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._key = key
+        self._timeout_s = timeout_s
+        self._api: aiohttp.ClientSession
+        self._fresh: aiohttp.ClientSession
+        self._results: aiohttp.ClientSession
+
+    async def __aenter__(self) -> HttpTransport:
+        call = aiohttp.ClientTimeout(total=self._timeout_s, connect=CONNECT_S)
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_end.append(_check_deadline)
+        self._api = aiohttp.ClientSession(timeout=call, trust_env=True)
+        self._fresh = aiohttp.ClientSession(
+            timeout=call, trust_env=True, connector=aiohttp.TCPConnector(force_close=True), trace_configs=[trace]
+        )
+        stall = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=STALL_S)
+        self._results = aiohttp.ClientSession(timeout=stall, trust_env=True)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for session in (self._api, self._fresh, self._results):
+            await session.close()
+
+    async def submit(self, request: Request, may_send: Callable[[], bool]) -> Reply:
+        """Send a POST once, over a connection of its own.
+
+        Raises:
+            NotSent: it never left, or `may_send` said no when the connection stood.
+            MaybeSent: the answer was lost.
+        """
+        return await self._call(self._fresh, request, may_send)
+
+    async def call(self, request: Request) -> Reply:
+        """Make a call that may be repeated.
+
+        Raises:
+            NotSent, MaybeSent: there was no whole answer.
+        """
+        return await self._call(self._api, request, None)
+
+    async def _call(
+        self, session: aiohttp.ClientSession, request: Request, may_send: Callable[[], bool] | None
+    ) -> Reply:
+        headers = dict(request.headers) | {"Authorization": f"Bearer {self._key.reveal()}"}
+        try:
+            async with session.request(
+                request.method,
+                self.base_url + request.path,
+                params=dict(request.query) or None,
+                data=request.body or None,
+                headers=headers,
+                allow_redirects=False,
+                trace_request_ctx=may_send,
+            ) as response:
+                body = await response.content.read(MAX_REPLY_BYTES)
+                while not response.content.at_eof() and len(body) < MAX_REPLY_BYTES:
+                    body += await response.content.read(MAX_REPLY_BYTES - len(body))
+                lower = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(status=response.status, headers=lower, body=body)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise outcome_of(error) from error
+
+    @asynccontextmanager
+    async def download(self, url: str, offset: int) -> AsyncIterator[Download]:
+        """Open a result link, from `offset` on where the server can.
+
+        Raises:
+            NotSent, MaybeSent: there was no whole answer; also while reading `chunks`.
+        """
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        try:
+            async with self._results.get(url, headers=headers) as response:
+                begins = offset if response.status == 206 else 0
+                length = response.content_length
+                yield Download(
+                    status=response.status,
+                    offset=begins,
+                    size_bytes=None if length is None else begins + length,
+                    content_type=response.content_type,
+                    chunks=_told_apart(response.content.iter_chunked(1 << 18)),
+                )
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            raise outcome_of(error) from error
+
+
+async def _told_apart(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes; the network's errors as ours, so that none is taken for one of the disk."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise outcome_of(error) from error
+
+
+async def _check_deadline(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
+    """The last moment before the bytes leave: the connection stands, nothing has been written."""
+    may_send = context.trace_request_ctx
+    if may_send is not None and not may_send():
+        raise NotSent("the time to send this request had passed when the connection stood")

@@ -1,0 +1,92 @@
+"""Which process wakes up for which key: here, all of them in one event loop.
+
+A `Dispatcher` only decides when `run(work)` is called; what a run does is safe to do twice, anywhere. The local one keeps a
+lane per model, so that a slow model never holds up a fast one, and starts no more works than could have a seat.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+__all__ = ["Laned", "LocalDispatcher"]
+
+
+class Laned(Protocol):
+    """What a dispatcher knows of a unit of work."""
+
+    @property
+    def lane(self) -> str: ...
+    @property
+    def is_paid(self) -> bool: ...
+    @property
+    def priority(self) -> int: ...
+
+
+W = TypeVar("W", bound=Laned)
+
+
+class LocalDispatcher(Generic[W]):
+    """Runs works concurrently; each holds its lane's slot until it gives it back (or ends)."""
+
+    def __init__(self, lane_sizes: dict[str, int], *, concurrency: int | None = None) -> None:
+        self._sizes = lane_sizes
+        self._all = asyncio.Semaphore(concurrency) if concurrency is not None else None
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._held: set[int] = set()
+        self._lanes: dict[str, deque[W]] = {}
+        self._paid: list[W] = []
+
+    def offer(self, works: Iterable[W]) -> None:
+        """Queue works: what is paid for goes first and at once, the rest by priority, then in order."""
+        for work in sorted(works, key=lambda each: -each.priority):
+            if work.is_paid:
+                self._paid.append(work)
+            else:
+                self._lanes.setdefault(work.lane, deque()).append(work)
+
+    async def serve(self, run: Callable[[W], Awaitable[None]], is_open: Callable[[str], bool]) -> None:
+        """Run everything that was offered; a lane that is not open any more starts nothing new."""
+        async with asyncio.TaskGroup() as group:
+            for work in self._paid:
+                group.create_task(self._run(work, run))
+            for lane, queue in self._lanes.items():
+                group.create_task(self._feed(lane, queue, run, is_open, group))
+
+    async def _feed(
+        self,
+        lane: str,
+        queue: deque[W],
+        run: Callable[[W], Awaitable[None]],
+        is_open: Callable[[str], bool],
+        group: asyncio.TaskGroup,
+    ) -> None:
+        slots = self._slots.setdefault(lane, asyncio.Semaphore(self._sizes.get(lane, 1)))
+        while queue:
+            await slots.acquire()
+            if self._all is not None:
+                await self._all.acquire()
+            if not is_open(lane):
+                slots.release()
+                if self._all is not None:
+                    self._all.release()
+                return
+            work = queue.popleft()
+            self._held.add(id(work))
+            group.create_task(self._run(work, run))
+
+    async def _run(self, work: W, run: Callable[[W], Awaitable[None]]) -> None:
+        try:
+            await run(work)
+        finally:
+            self.give_back(work)
+
+    def give_back(self, work: W) -> None:
+        """The work needs its slot no more (its task is at its end); harmless when it has none."""
+        if id(work) in self._held:
+            self._held.discard(id(work))
+            self._slots[work.lane].release()
+            if self._all is not None:
+                self._all.release()

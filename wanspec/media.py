@@ -1,0 +1,167 @@
+"""Local media files that a request names: what they are, and how they travel.
+
+    survey(spec file, "./x.png") --> LocalMedia with digest, size, format, sides, seconds
+    inline(body)                 --> the body as it is sent: each LocalMedia as a data URI
+
+Files are read here and nowhere else on their way in. A digest is kept by (size, time, inode), so that a file used by a
+hundred jobs is read once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from wanspec.contract import LocalMedia, MediaFacts
+from wanspec.errors import WanspecError
+from wanspec.problem import nearest
+
+__all__ = ["MediaGone", "MediaReader", "inline", "probe"]
+
+_KINDS = {
+    "png": "image", "jpeg": "image", "bmp": "image", "webp": "image", "tiff": "image", "gif": "image",
+    "wav": "audio", "mp3": "audio", "mp4": "video", "mov": "video", "avi": "video",
+}  # fmt: skip
+_SUFFIXES = {"jpg": "jpeg", "tif": "tiff", "m4v": "mp4"}
+_MIMES = {"mp3": "audio/mpeg", "wav": "audio/wav", "mov": "video/quicktime"}
+
+
+class MediaGone(WanspecError):
+    """A local file has changed or vanished since the job was planned."""
+
+    exit_code = 1
+
+
+class MediaReader:
+    """Surveys files, remembering what has not changed."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int, int, int], MediaFacts] = {}
+
+    def survey(self, spec_file: str, written: str) -> LocalMedia | tuple[str, str]:
+        """The file that a spec names, or a message and a hint why it cannot be used."""
+        path = _resolve(spec_file, written)
+        try:
+            stat = path.stat()
+            if not path.is_file():
+                return f"{written} is not a file", ""
+            if stat.st_size == 0:
+                return f"{written} is empty", ""
+            mark = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
+            if mark not in self._known:
+                self._known[mark] = probe(path)
+        except FileNotFoundError:
+            return f"file {written} is not there", _near(path)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            return f"file {written} cannot be read: {reason}", ""
+        return LocalMedia(written, file=str(path), facts=self._known[mark])
+
+
+def probe(path: Path) -> MediaFacts:
+    """Digest, size and, where a decoder can tell, format, sides, seconds and alpha.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    size = 0
+    with path.open("rb") as file:
+        head = file.read(32)
+        file.seek(0)
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+            size += len(chunk)
+    name = _format(head) or _SUFFIXES.get(path.suffix[1:].lower(), path.suffix[1:].lower()) or None
+    facts = {"format": name, "kind": _KINDS.get(name or ""), "size_bytes": size, "sha256": digest.hexdigest()}
+    return MediaFacts(**facts | _decoded(path, facts["kind"]))
+
+
+def inline(body: Any) -> Any:
+    """The body with every local file as a data URI.
+
+    Raises:
+        MediaGone: a file is not what it was when the job's key was made.
+    """
+    if isinstance(body, LocalMedia):
+        try:
+            data = Path(body.file).read_bytes()
+        except OSError as error:
+            raise MediaGone(f"{body}: {error.strerror}", hint="validate again") from error
+        if hashlib.sha256(data).hexdigest() != body.facts.sha256:
+            raise MediaGone(f"{body} has changed since the run began", hint="run again: it is other work now")
+        kind, name = body.facts.kind or "application", body.facts.format or "octet-stream"
+        return f"data:{_MIMES.get(name, f'{kind}/{name}')};base64,{base64.b64encode(data).decode('ascii')}"
+    if isinstance(body, Mapping):
+        return {name: inline(each) for name, each in body.items()}
+    if isinstance(body, list):
+        return [inline(each) for each in body]
+    return body
+
+
+def _resolve(spec_file: str, written: str) -> Path:
+    """`./x.png`, `/a/x.png`, `file://./x.png` and `file:///a/x.png` (also with a Windows drive)."""
+    text = written
+    if text.startswith("file://"):
+        text = unquote(text.removeprefix("file://"))
+        if re.match(r"/[A-Za-z]:[/\\]", text):
+            text = text[1:]
+    return (Path(spec_file).parent / Path(text).expanduser()).absolute()
+
+
+def _near(path: Path) -> str:
+    try:
+        names = [each.name for each in path.parent.iterdir() if each.is_file()]
+    except OSError:
+        return f"there is no directory {path.parent.name}"
+    near = nearest(path.name, names)
+    return f"did you mean {near[0]}?" if near else ""
+
+
+def _format(head: bytes) -> str | None:
+    """The format by its first bytes."""
+    signs = {
+        b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpeg", b"BM": "bmp", b"GIF8": "gif", b"II*\x00": "tiff",
+        b"MM\x00*": "tiff", b"ID3": "mp3", b"\xff\xfb": "mp3", b"\xff\xf3": "mp3",
+    }  # fmt: skip
+    for sign, name in signs.items():
+        if head.startswith(sign):
+            return name
+    if head[:4] == b"RIFF":
+        return {b"WEBP": "webp", b"WAVE": "wav", b"AVI ": "avi"}.get(head[8:12])
+    if head[4:8] == b"ftyp":
+        return "mov" if head[8:10] == b"qt" else "mp4"
+    return None
+
+
+def _decoded(path: Path, kind: object) -> dict[str, Any]:
+    """What a decoder says; nothing when it cannot read the file (the service may be able to)."""
+    if kind == "image":
+        from PIL import Image, UnidentifiedImageError
+
+        try:
+            with Image.open(path) as image:
+                alpha = "A" in image.getbands() or "transparency" in image.info
+                return {"width": image.width, "height": image.height, "alpha": alpha}
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+            return {}
+    if kind in ("audio", "video"):
+        import av
+
+        try:
+            with av.open(str(path)) as container:
+                found: dict[str, Any] = {}
+                if container.duration is not None:
+                    found["seconds"] = container.duration / 1_000_000
+                if kind == "video" and container.streams.video:
+                    stream = container.streams.video[0]
+                    found |= {"width": stream.width, "height": stream.height}
+                return found
+        except (av.FFmpegError, OSError):
+            return {}
+    return {}

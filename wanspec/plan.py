@@ -1,0 +1,132 @@
+"""What a run would do: jobs and what is known of them -> one entry per job, with cost and reason. Pure.
+
+`plan` prints this and stops; `run` begins with it. An entry's action is one of
+
+    new       never submitted                      resume    paid for, or under way: poll and download
+    changed   this address had other work before   cached    done, its files are there
+    same      equal to an earlier job of the plan  failed    failed before; `wanspec retry` submits it anew
+    doubt     nobody knows whether it was sent     lost      done, but its files are gone from the store
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from wanspec.contract import Contract
+from wanspec.contract.price import Cost, cost_of, quantities
+from wanspec.job import Job
+from wanspec.task import Phase, State
+
+__all__ = ["Action", "Plan", "PlanEntry", "make_plan"]
+
+
+class Action(StrEnum):
+    """What a run would do with a job."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    RESUME = "resume"
+    CACHED = "cached"
+    SAME = "same"
+    DOUBT = "doubt"
+    FAILED = "failed"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanEntry:
+    """One job of a plan. `cost` is of the whole request, whether or not it will be paid for."""
+
+    job: Job
+    state: State
+    action: Action
+    reason: str
+    cost: Cost | None
+    seconds: float | None
+    count: int
+
+    @property
+    def submits(self) -> bool:
+        return self.action in (Action.NEW, Action.CHANGED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All entries in the order of the specs."""
+
+    entries: tuple[PlanEntry, ...]
+
+    def count(self, *actions: Action) -> int:
+        return sum(entry.action in actions for entry in self.entries)
+
+    def to_pay(self) -> tuple[dict[str, Decimal], int, str]:
+        """(sum of what would be submitted by currency, how many prices are unknown, oldest date of a price)."""
+        sums: dict[str, Decimal] = {}
+        unknown, dates = 0, []
+        for entry in self.entries:
+            if not entry.submits:
+                continue
+            if entry.cost is None:
+                unknown += 1
+            else:
+                sums[entry.cost.currency] = sums.get(entry.cost.currency, Decimal(0)) + entry.cost.amount
+                dates.append(entry.cost.date)
+        return sums, unknown, min(dates, default="")
+
+
+def make_plan(
+    jobs: Iterable[Job],
+    contract: Contract,
+    states: Mapping[str, State],
+    last_keys: Mapping[str, str],
+    stored: frozenset[str],
+) -> Plan:
+    """`states` by key; `last_keys`: full address -> key it had last; `stored`: keys whose files are in the store."""
+    entries = []
+    first: dict[str, Job] = {}
+    for job in jobs:
+        state = states.get(job.key) or State(key=job.key)
+        model = contract.model(job.model)
+        seconds, count = quantities(model.variant(job.body), job.body) if model else (None, 1)
+        if job.key in first:
+            action, reason = Action.SAME, f"equal to {first[job.key].address}"
+        else:
+            action, reason = _action(job, state, last_keys, stored)
+        first.setdefault(job.key, job)
+        entries.append(
+            PlanEntry(
+                job=job,
+                state=state,
+                action=action,
+                reason=reason,
+                seconds=seconds,
+                count=count,
+                cost=cost_of(model, job.body, job.region) if model else None,
+            )
+        )
+    return Plan(entries=tuple(entries))
+
+
+def _action(job: Job, state: State, last_keys: Mapping[str, str], stored: frozenset[str]) -> tuple[Action, str]:
+    match state.phase:
+        case Phase.NEW:
+            before = last_keys.get(job.full_address)
+            if before is not None and before != job.key:
+                return Action.CHANGED, "the request differs from the last one of this name"
+            return Action.NEW, ""
+        case Phase.SUBMITTING | Phase.IN_DOUBT:
+            return Action.DOUBT, "sent, and the answer was lost; its task is looked for"
+        case Phase.WAITING:
+            return Action.RESUME, f"task {state.task_id} ({state.status or 'PENDING'})"
+        case Phase.FETCHING:
+            return Action.RESUME, f"task {state.task_id} is done; download"
+        case Phase.DONE:
+            if job.key in stored:
+                return Action.CACHED, ""
+            return Action.LOST, "made and paid for, but its files are gone from the store"
+        case Phase.FAILED:
+            error = state.error
+            return Action.FAILED, f"{error.code}: {error.message}" if error else ""
