@@ -11,14 +11,17 @@ Nothing here prints, reads the environment or ends the process.
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from wanspec.artifacts import Artifacts
 from wanspec.clock import Clock
 from wanspec.contract import Checker, Contract, load_contract
+from wanspec.event import Released
 from wanspec.job import Job, canonical
 from wanspec.ledger import JobRecord, SqliteLedger
 from wanspec.media import MediaReader
@@ -31,6 +34,9 @@ from wanspec.source import Source
 from wanspec.spec.check import check_jobs, check_outputs, output_paths, settle
 from wanspec.spec.expand import expand
 from wanspec.task import Phase, Policy, State, fold
+
+if TYPE_CHECKING:
+    from wanspec.client import Transport  # aiohttp is imported by those who send
 
 __all__ = ["Loaded", "Session", "load", "open_session"]
 
@@ -133,17 +139,22 @@ class Session:
         return make_plan(jobs, self.loaded.contract, states, await self.ledger.last_keys(), stored)
 
     async def run(
-        self, transport: object, clock: Clock, *, watch: Callable[[Change], None] = lambda change: None
+        self,
+        transport: Transport,
+        clock: Clock,
+        *,
+        watch: Callable[[Change], None] = lambda change: None,
+        submits: bool = True,
     ) -> Outcome:
-        """Take every job to its end. `stop` may be called meanwhile."""
+        """Take every job to its end; without `submits` only those that are paid for. `stop` may be called meanwhile."""
         contract, settings = self.loaded.contract, self.settings
-        works = await self.works()
+        works = [work for work in await self.works() if submits or work.is_paid]
         await self.ledger.register(self._records(works), clock.now())
         caps = [each for each in (settings.concurrency, self.loaded.concurrency) if each is not None]
         models = {work.job.model for work in works}
         self.runner = Runner(
             ledger=self.ledger,
-            transport=transport,  # type: ignore[arg-type]  # callers hand any Transport
+            transport=transport,
             artifacts=self.artifacts,
             contract=contract,
             policy=self.policy(),
@@ -153,6 +164,20 @@ class Session:
             watch=watch,
         )
         return await self.runner.run_all(works, concurrency=min(caps, default=None))
+
+    async def release_failed(self) -> int:
+        """Allow a new submit for every job that failed, or whose files are lost; how many there were."""
+        now, released = time.time(), 0
+        for entry in (await self.plan()).entries:
+            if entry.action in (Action.FAILED, Action.LOST):
+                seen = len((await self.ledger.histories([entry.job.key]))[entry.job.key])
+                await self.ledger.append(entry.job.key, seen, Released(at=now, by="person", why="retry"))
+                released += 1
+        return released
+
+    async def mock_epoch(self) -> float:
+        """When the time of an embedded mock begins: now, but never before what the ledger remembers."""
+        return max(time.time(), await self.ledger.last_at())
 
     def stop(self) -> None:
         """End the run without losing anything: no new calls, those under way finish."""
@@ -203,8 +228,3 @@ async def open_session(settings: Settings, loaded: Loaded) -> AsyncIterator[Sess
         yield Session(settings, loaded, ledger)
     finally:
         await ledger.close()
-
-
-def failed_entries(plan: Plan) -> list[str]:
-    """Keys of a plan whose jobs failed before."""
-    return [entry.job.key for entry in plan.entries if entry.action is Action.FAILED]

@@ -15,29 +15,14 @@ from typing import Any, Protocol
 import aiohttp
 
 from wanspec.errors import MaybeSent, NotSent
+from wanspec.settings import Secret
 from wanspec.wire import Reply, Request, redacted
 
-__all__ = ["Download", "HttpTransport", "Secret", "Transport", "outcome_of"]
+__all__ = ["Download", "HttpTransport", "Transport", "outcome_of"]
 
 MAX_REPLY_BYTES = 32 * 2**20
 CONNECT_S = 10.0
 STALL_S = 60.0
-
-
-class Secret:
-    """A key that no repr, log or error text shows."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def reveal(self) -> str:
-        """The key itself; called where the header is written."""
-        return self._value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ work itself, and the first line of a class docstring is its default message:
     │   ├── LedgerNewer             written by a newer wanspec
     │   └── LedgerConflict          somebody else wrote the next event first (always handled inside)
     ├── IllegalTransition  exit 3   an event that the machine does not allow in this phase: a bug
+    ├── Unreachable        exit 3   the service has not answered for too long; nothing is lost
     └── Transport errors            (never reach the user: the runner turns them into events)
         ├── NotSent                 the request surely never left
         └── MaybeSent               nobody knows whether the service has it
@@ -36,6 +37,7 @@ __all__ = [
     "NotSent",
     "SettingsError",
     "SpecError",
+    "Unreachable",
     "UsageError",
     "WanspecError",
 ]
@@ -102,6 +104,10 @@ class IllegalTransition(WanspecError):
         super().__init__(f"event {event} cannot happen in phase {phase}")
         self.phase = phase
         self.event = event
+
+
+class Unreachable(WanspecError):
+    """The service cannot be reached."""
 
 
 class NotSent(WanspecError):

@@ -11,14 +11,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wanspec.artifacts import Artifacts, NotWhole, OutputTaken
-from wanspec.client import Transport
 from wanspec.clock import Clock
 from wanspec.contract import Contract, Retry
 from wanspec.dispatch import LocalDispatcher
-from wanspec.errors import LedgerConflict, MaybeSent, NotSent, WanspecError
+from wanspec.errors import LedgerConflict, MaybeSent, NotSent, Unreachable, WanspecError
 from wanspec.event import (
     Accepted,
     Began,
@@ -55,6 +54,9 @@ from wanspec.task import (
     is_durable,
 )
 from wanspec.wire import list_request, query_request, read_list, read_query, read_submit, submit_request
+
+if TYPE_CHECKING:
+    from wanspec.client import Transport  # aiohttp is imported by those who send
 
 __all__ = ["Change", "Outcome", "Runner", "Work"]
 
@@ -143,6 +145,7 @@ class Runner:
         self._watch = watch
         self._stopping = asyncio.Event()
         self._downloads = asyncio.Semaphore(DOWNLOADS)
+        self._silent_since: float | None = None
         self._dispatcher: LocalDispatcher[Work]
         self.outcome = Outcome()
 
@@ -304,9 +307,11 @@ class Runner:
         try:
             reply = await self._transport.submit(request, lambda: self._clock.boot() - begun_at < grace_s)
         except NotSent as error:
+            self._heard(nothing=error)
             return Stumbled(at=self._clock.now(), maybe_sent=False, what=str(error))
         except MaybeSent as error:
             return Stumbled(at=self._clock.now(), maybe_sent=True, what=str(error))
+        self._heard()
         return read_submit(reply, self._clock.now(), self._contract.faults)
 
     async def _call_paced(self, request: Any) -> Any:
@@ -315,7 +320,24 @@ class Runner:
         at = await self._ledger.token(f"query/{ACCOUNT}", per_s, self._clock.now())
         if not await self._sleep_until(at):
             return None
-        return await self._transport.call(request)
+        try:
+            reply = await self._transport.call(request)
+        except (NotSent, MaybeSent) as error:
+            self._heard(nothing=error)
+            raise
+        self._heard()
+        return reply
+
+    def _heard(self, *, nothing: WanspecError | None = None) -> None:
+        """Keep watch over how long the service has been silent; end the run when that is too long."""
+        now = self._clock.now()
+        if nothing is None:
+            self._silent_since = None
+        elif self._silent_since is None:
+            self._silent_since = now
+        elif now - self._silent_since > self._policy.unreachable_s:
+            hint = "everything submitted is in the ledger; the same command goes on"
+            self._halted_by(Unreachable(f"no answer for {now - self._silent_since:.0f} s; last: {nothing}", hint=hint))
 
     async def _poll(self, work: Work) -> Event | None:
         try:
@@ -394,6 +416,8 @@ class Runner:
                     )
                 status = download.status
         except (NotSent, MaybeSent, NotWhole) as error:
+            if work.state.stumbles % 3 == 2:  # perhaps it is the link that is at fault, not the network
+                return await self._fresh_links(work)
             return Stumbled(at=self._clock.now(), maybe_sent=False, what=str(error))
         if status == 416:  # what is there does not fit what is offered: begin again
             self._artifacts.discard_partial(work.key, name)

@@ -5,21 +5,39 @@ Pure: the environment comes in as a mapping. The key is wrapped before anything 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from wanspec.contract import Contract
 from wanspec.errors import SettingsError
 from wanspec.task import Policy
 
-__all__ = ["MOCK_ORIGIN", "Flags", "Settings", "resolve_settings"]
+__all__ = ["MOCK_ORIGIN", "Flags", "Secret", "Settings", "resolve_settings"]
 
 MOCK_ORIGIN = "mock"
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[?::1\]?)\Z")
+
+
+class Secret:
+    """A key that no repr, log or error text shows."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+    def reveal(self) -> str:
+        """The key itself; called where the header is written."""
+        return self._value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +91,11 @@ def resolve_settings(
     origin = MOCK_ORIGIN if flags.mock else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     poll_s = flags.poll_s if flags.poll_s is not None else _number(environment, "WANSPEC_POLL_S")
     policy = Policy() if poll_s is None else Policy(poll_min_s=poll_s, poll_max_s=poll_s, poll_share=0.0)
-    timeout_s = _number(environment, "WANSPEC_HTTP_TIMEOUT_S")
-    if timeout_s is not None:
-        policy = Policy(
-            poll_min_s=policy.poll_min_s, poll_max_s=policy.poll_max_s, poll_share=policy.poll_share, http_timeout_s=timeout_s,
-            send_grace_s=min(policy.send_grace_s, timeout_s),
-        )  # fmt: skip
+    for name in ("http_timeout_s", "send_grace_s", "list_lag_s", "clock_skew_s", "unreachable_s"):
+        value = _number(environment, f"WANSPEC_{name.upper()}")
+        if value is not None:
+            changes: dict[str, Any] = {name: value}
+            policy = dataclasses.replace(policy, **changes)
     return Settings(
         origin=origin,
         base_url=base_url,

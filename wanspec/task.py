@@ -119,6 +119,7 @@ class Policy:
     clock_skew_s: float = 5.0
     search_after_s: tuple[float, ...] = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0)
     retention_s: float = 86400.0
+    unreachable_s: float = 60.0
 
     @property
     def settle_s(self) -> float:
@@ -246,7 +247,10 @@ def _saved(state: State, event: Saved) -> State:
 def _stumbled_submitting(state: State, event: Stumbled) -> State:
     if event.maybe_sent:
         return _doubted(state, event)
-    return replace(state, phase=Phase.NEW, retry_after_s=event.retry_after_s)
+    # The job was not tried at all: that the network is away is the run's matter, not the job's.
+    return replace(
+        state, phase=Phase.NEW, tries=state.tries - 1, stumbles=state.stumbles + 1, retry_after_s=event.retry_after_s
+    )
 
 
 def _stumbled_later(state: State, event: Stumbled) -> State:
@@ -271,9 +275,9 @@ def _refused_new(state: State, event: Refused) -> State:
 
 def _refused_submitting(state: State, event: Refused) -> State:
     if event.retry in _KEEPS_PENDING:  # the job is not at fault: it stays as if it had not been tried
-        return replace(state, phase=Phase.NEW, tries=state.tries - 1, error=event)
+        return replace(state, phase=Phase.NEW, tries=state.tries - 1, stumbles=0, error=event)
     if event.retry in _WAITS:
-        return replace(state, phase=Phase.NEW, retry_after_s=event.retry_after_s, error=event)
+        return replace(state, phase=Phase.NEW, stumbles=0, retry_after_s=event.retry_after_s, error=event)
     return replace(state, phase=Phase.FAILED, error=event)
 
 
@@ -350,6 +354,8 @@ def decide(state: State, policy: Policy) -> Command | None:
 
 
 def _decide_new(state: State, policy: Policy) -> Command:
+    if state.stumbles:
+        return Submit(at=state.at + _backoff(state.key, state.stumbles, policy))
     if state.tries == 0:
         return Submit(at=0.0)
     if state.tries >= policy.max_tries:

@@ -1,0 +1,124 @@
+"""validate, plan, schema: everything that sends nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import click
+
+from wanspec.cli.options import (
+    emit,
+    load_specs,
+    problems_data,
+    report_problems,
+    settings_for,
+    spec_files,
+    where_options,
+)
+from wanspec.errors import SettingsError
+from wanspec.report.problems import tally
+
+__all__ = ["plan", "schema", "validate"]
+
+_format = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the result."
+)
+_json = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+
+
+@click.command()
+@spec_files
+@_format
+@_json
+@click.option("--strict", is_flag=True, help="Take warnings for errors.")
+@click.option("-q", "--quiet", is_flag=True, help="Errors only.")
+def validate(files: tuple[str, ...], form: str, as_json: bool, strict: bool, quiet: bool) -> int:
+    """Check specs: text, models, references, files. No key, no network.
+
+    Exit code 0: valid; 1: at least one error (with --strict: or warning).
+    """
+    loaded = load_specs(files)
+    if form == "json" or as_json:
+        ok = loaded.is_valid and not (strict and loaded.problems)
+        emit(problems_data(loaded, ok))
+        return 0 if ok else 1
+    ok = report_problems(loaded, err=False, strict=strict, quiet=quiet)
+    errors, warnings = tally(loaded.problems)
+    jobs = f"{len(loaded.jobs)} job(s) in {len(files)} file(s)"
+    counts = f"{errors} error(s), {warnings} warning(s)"
+    if not ok:
+        click.echo(f"{jobs}: {counts}")
+    elif not quiet:
+        click.echo(f"{jobs}: valid" + (f", {warnings} warning(s)" if warnings else ""))
+    return 0 if ok else 1
+
+
+@click.command()
+@spec_files
+@where_options
+@_format
+@_json
+@click.option("--detailed-exitcode", is_flag=True, help="End with 6 when there is something to submit or resume.")
+def plan(
+    files: tuple[str, ...],
+    mock: bool,
+    base_url: str | None,
+    project: str | None,
+    form: str,
+    as_json: bool,
+    detailed_exitcode: bool,
+) -> int:
+    """Show what a run would do and cost; send nothing."""
+    from wanspec.api import open_session
+    from wanspec.plan import Action
+    from wanspec.report.plans import plan_data, plan_text
+
+    loaded = load_specs(files)
+    if not report_problems(loaded):
+        return 1
+    settings = settings_for(loaded.regions, mock=mock, base_url=base_url, project=project)
+
+    async def make() -> object:
+        async with open_session(settings, loaded) as session:
+            return await session.plan()
+
+    made = asyncio.run(make())
+    from wanspec.plan import Plan
+
+    assert isinstance(made, Plan)
+    if form == "json" or as_json:
+        emit(plan_data(made))
+    else:
+        click.echo(plan_text(made, several=len(files) > 1))
+    todo = made.count(Action.NEW, Action.CHANGED, Action.RESUME, Action.DOUBT)
+    return 6 if detailed_exitcode and todo else 0
+
+
+@click.command()
+@click.option("-o", "--out", metavar="FILE", help="Write it to a file.")
+@click.option("--check", metavar="FILE", help="End with 1 when FILE is not what would be written.")
+def schema(out: str | None, check: str | None) -> int:
+    """Print the JSON Schema of spec files, for editors.
+
+    With `# yaml-language-server: $schema=./wanspec.schema.json` as its first line a spec is completed and checked while
+    it is written.
+    """
+    from wanspec.contract import load_contract
+    from wanspec.spec.schema import editor_schema
+
+    text = json.dumps(editor_schema(load_contract()), ensure_ascii=False, indent=2) + "\n"
+    try:
+        if check is not None:
+            if Path(check).read_text(encoding="utf-8") == text:
+                return 0
+            click.echo(f"{check} is not what `wanspec schema` writes now", err=True)
+            return 1
+        if out is not None:
+            Path(out).write_text(text, encoding="utf-8")
+            return 0
+    except OSError as error:
+        raise SettingsError(f"{check or out}: {error.strerror}") from error
+    click.echo(text, nl=False)
+    return 0

@@ -1,0 +1,132 @@
+"""Options that mean the same on every command, and how they become settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from wanspec.api import Loaded, load
+from wanspec.contract import load_contract
+from wanspec.errors import SettingsError
+from wanspec.report.problems import problem_data, problem_text, tally
+from wanspec.settings import Flags, Secret, Settings, resolve_settings
+
+__all__ = ["api_key", "emit", "load_specs", "run_options", "settings_for", "spec_files", "where_options"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+spec_files = click.argument("files", metavar="SPEC...", nargs=-1, required=True, type=click.Path(path_type=str))
+
+
+def where_options(command: F) -> F:
+    """Which service, which project."""
+    for option in reversed(
+        [
+            click.option("--mock", is_flag=True, help="Use an embedded mock: no key, no network, no money."),
+            click.option("--base-url", metavar="URL", help="Address of the service. [env: DASHSCOPE_BASE_URL]"),
+            click.option("--project", metavar="DIR", help="Where .wanspec/ and outputs lie. [default: this directory]"),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def run_options(command: F) -> F:
+    """How a run goes."""
+    for option in reversed(
+        [
+            click.option("--api-key-file", metavar="FILE", help="File with the API key. [env: DASHSCOPE_API_KEY]"),
+            click.option(
+                "-j", "--concurrency", type=click.IntRange(1), help="Tasks under way at once, over all models."
+            ),
+            click.option(
+                "--poll-s", type=click.FloatRange(0, min_open=True), help="Seconds between two polls of a task."
+            ),
+            click.option(
+                "--speed", type=click.FloatRange(0, min_open=True), help="With --mock: how much faster than life. [30]"
+            ),
+            click.option("--progress", type=click.Choice(["auto", "tty", "plain", "jsonl", "none"]), default="auto"),
+            click.option("-q", "--quiet", is_flag=True, help="Only the result and errors."),
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+def load_specs(files: tuple[str, ...]) -> Loaded:
+    """Read, expand and check the specs of a command line."""
+    stdin = sys.stdin.buffer.read() if "-" in files else None
+    return load(files, stdin=stdin)
+
+
+def report_problems(loaded: Loaded, *, err: bool = True, strict: bool = False, quiet: bool = False) -> bool:
+    """Write the problems as text; whether the specs may be run."""
+    shown = [each for each in loaded.problems if each.is_error or not quiet]
+    for problem in shown:
+        click.echo(problem_text(problem, loaded.sources), err=err)
+    return loaded.is_valid and not (strict and loaded.problems)
+
+
+def problems_data(loaded: Loaded, ok: bool) -> dict[str, Any]:
+    errors, warnings = tally(loaded.problems)
+    return {
+        "format_version": 1,
+        "ok": ok,
+        "jobs": len(loaded.jobs),
+        "errors": errors,
+        "warnings": warnings,
+        "problems": [problem_data(problem) for problem in loaded.problems],
+    }
+
+
+def emit(data: Any) -> None:
+    """One JSON document on stdout."""
+    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+
+
+def settings_for(
+    regions: frozenset[str],
+    *,
+    mock: bool,
+    base_url: str | None,
+    project: str | None,
+    concurrency: int | None = None,
+    poll_s: float | None = None,
+) -> Settings:
+    """The settings of a command line.
+
+    Raises:
+        UsageError: two flags that cannot both take effect.
+        SettingsError: a value that is none.
+    """
+    if mock and base_url:
+        raise click.UsageError("--mock and --base-url exclude each other")
+    flags = Flags(mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s)
+    return resolve_settings(flags, os.environ, regions, load_contract())
+
+
+def api_key(file: str | None) -> Secret:
+    """The key from the file or the environment.
+
+    Raises:
+        SettingsError: there is none, or it cannot be a header's value.
+    """
+    if file is not None:
+        try:
+            text = Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise SettingsError(f"cannot read the key file {file}: {reason}") from error
+    else:
+        text = os.environ.get("DASHSCOPE_API_KEY", "").strip()
+    if not text:
+        raise SettingsError("there is no API key", hint="set DASHSCOPE_API_KEY, give --api-key-file, or try --mock")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise SettingsError("the API key has characters that no key has", hint="was something else pasted?")
+    return Secret(text)

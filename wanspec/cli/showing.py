@@ -1,0 +1,180 @@
+"""status, resolve: what the ledger knows, and settling what it cannot."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import click
+
+from wanspec.api import Session, load, open_session
+from wanspec.cli.options import emit, load_specs, report_problems, settings_for, where_options
+from wanspec.errors import UsageError
+from wanspec.event import Found, Released, Resumed
+from wanspec.ledger import JobRecord
+from wanspec.problem import nearest
+from wanspec.task import Phase, State, fold, holds_seat
+
+__all__ = ["resolve", "status"]
+
+_some_specs = click.argument("files", metavar="[SPEC...]", nargs=-1, type=click.Path(path_type=str))
+_region = click.option("--region", default="beijing", show_default=True, help="Whose ledger, without SPEC.")
+
+
+@click.command()
+@_some_specs
+@where_options
+@_region
+@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+def status(
+    files: tuple[str, ...], mock: bool, base_url: str | None, project: str | None, region: str, as_json: bool
+) -> int:
+    """List jobs and their states: those of the specs, or all that the ledger knows."""
+    loaded = load_specs(files)
+    if not report_problems(loaded, quiet=True):
+        return 1
+    settings = settings_for(loaded.regions or frozenset({region}), mock=mock, base_url=base_url, project=project)
+
+    async def read() -> list[tuple[JobRecord, State]]:
+        async with open_session(settings, loaded) as session:
+            return await _listed(session, {job.key for job in loaded.jobs} if files else None)
+
+    rows = asyncio.run(read())
+    if as_json:
+        emit({"format_version": 1, "origin": settings.origin, "jobs": [_row(record, state) for record, state in rows]})
+        return 0
+    if not rows:
+        click.echo(f"no job has been run against {settings.origin} yet")
+    width = min(max((len(record.address) for record, _ in rows), default=0), 60)
+    for record, state in rows:
+        click.echo(f"{record.address:<{width}}  {state.phase:<10}  {_detail(state)}".rstrip())
+    return 0
+
+
+@click.command()
+@click.argument("key", required=False)
+@where_options
+@_region
+@click.option("--task-id", metavar="ID", help="This task is the answer that was lost.")
+@click.option("--resend", is_flag=True, help="There is no such task: allow one new submit.")
+def resolve(
+    key: str | None,
+    mock: bool,
+    base_url: str | None,
+    project: str | None,
+    region: str,
+    task_id: str | None,
+    resend: bool,
+) -> int:
+    """Settle what is in doubt. Without KEY: list it. KEY is a job's key (or its beginning) or address."""
+    if task_id is not None and resend:
+        raise click.UsageError("--task-id and --resend exclude each other")
+    if (task_id is not None or resend) and key is None:
+        raise click.UsageError("which job? give its KEY; `wanspec resolve` lists them")
+    if key is not None and task_id is None and not resend:
+        raise click.UsageError("how? give --task-id ID or --resend")
+    settings = settings_for(frozenset({region}), mock=mock, base_url=base_url, project=project)
+
+    async def settle() -> int:
+        async with open_session(settings, load(())) as session:
+            rows = await _listed(session, None)
+            if key is None:
+                return _list_doubts(rows)
+            record, state = _chosen(key, rows)
+            if state.phase is Phase.SUBMITTING and state.began_at + session.policy().settle_s > time.time():
+                raise UsageError(
+                    "its submit may still be under way", hint="wait a minute, or run again: it is looked for"
+                )
+            await _settle(session, record, state, task_id)
+            return 0
+
+    return asyncio.run(settle())
+
+
+async def _settle(session: Session, record: JobRecord, state: State, task_id: str | None) -> None:
+    seen = len((await session.ledger.histories([record.key])).get(record.key, []))
+    if state.phase is Phase.SUBMITTING:
+        await session.ledger.append(record.key, seen, Resumed(at=time.time()))
+        seen += 1
+    if task_id is not None:
+        owners = await session.ledger.task_owners()
+        if owners.get(task_id, record.key) != record.key:
+            raise UsageError(f"task {task_id} belongs to another job already")
+        await session.ledger.append(
+            record.key, seen, Found(at=time.time(), task_id=task_id, provisional=False), answered=True
+        )
+        click.echo(f"{record.address}: adopted task {task_id}; run again to fetch it")
+    else:
+        event = Released(at=time.time(), by="person", why="resolve --resend")
+        await session.ledger.append(record.key, seen, event, frees_seat=True)
+        click.echo(f"{record.address}: one new submit is allowed; run again")
+
+
+def _list_doubts(rows: list[tuple[JobRecord, State]]) -> int:
+    doubts = [(record, state) for record, state in rows if state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING)]
+    for record, state in doubts:
+        click.echo(f"{record.key[:15]}  {record.address}  began {_ago(state.began_at)} ago, model {record.model}")
+        for candidate in state.candidates:
+            click.echo(f"    perhaps task {candidate}")
+    if not doubts:
+        click.echo("nothing is in doubt")
+    return 5 if doubts else 0
+
+
+def _chosen(key: str, rows: list[tuple[JobRecord, State]]) -> tuple[JobRecord, State]:
+    found = [(record, state) for record, state in rows if key == record.address or record.key.startswith(key)]
+    if not found:
+        near = nearest(key, (record.address for record, _ in rows))
+        raise UsageError(f"no job is called {key!r}", hint=f"did you mean {near[0]}?" if near else None)
+    if len(found) > 1:
+        raise UsageError(f"{key!r} could be {len(found)} jobs", hint="give more of the key")
+    record, state = found[0]
+    if not (holds_seat(state) and state.phase is not Phase.WAITING):
+        raise UsageError(f"{record.address} is {state.phase}, not in doubt")
+    return record, state
+
+
+async def _listed(session: Session, keys: set[str] | None) -> list[tuple[JobRecord, State]]:
+    records = await session.ledger.records()
+    wanted = [record for key, record in records.items() if keys is None or key in keys]
+    histories = await session.ledger.histories([record.key for record in wanted])
+    return [(record, fold(record.key, histories.get(record.key, []))) for record in wanted]
+
+
+def _row(record: JobRecord, state: State) -> dict[str, Any]:
+    return {
+        "address": record.address,
+        "key": record.key,
+        "model": record.model,
+        "state": str(state.phase),
+        "task_id": state.task_id or None,
+        "task_status": state.status or None,
+        "accepted_at": state.accepted_at or None,
+        "error": None if state.phase is not Phase.FAILED or state.error is None else {
+            "code": state.error.code, "message": state.error.message,
+        },
+        "outputs": list(record.outputs),
+    }  # fmt: skip
+
+
+def _detail(state: State) -> str:
+    match state.phase:
+        case Phase.WAITING:
+            return f"task {state.task_id} {state.status}, submitted {_ago(state.accepted_at)} ago"
+        case Phase.FAILED if state.error is not None:
+            return f"{state.error.code}: {state.error.message}"
+        case Phase.DONE | Phase.FETCHING:
+            return f"task {state.task_id}"
+        case Phase.IN_DOUBT:
+            return "its answer was lost; wanspec resolve"
+        case _:
+            return ""
+
+
+def _ago(at: float) -> str:
+    seconds = max(time.time() - at, 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,136 @@
+"""How a run ended, in words, as data, and as an exit code: one reading for all three."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from wanspec.contract import Contract, Retry
+from wanspec.errors import LedgerError, Unreachable
+from wanspec.plan import Action, Plan
+from wanspec.runner import Outcome
+from wanspec.task import Phase, State
+from wanspec.wire import redacted
+
+__all__ = ["exit_code", "outcome_data", "outcome_text"]
+
+
+def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None) -> int:
+    """The exit code of a run; `stopped_by` is 130 or 143 after a signal. 5 wins over 4, 4 over 1."""
+    if stopped_by is not None:
+        return stopped_by
+    if isinstance(outcome.trouble, LedgerError | Unreachable) or outcome.halt is not None:
+        return 3
+    states = _states(plan, outcome)
+    if any(state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING) for state in states) or outcome.orphans:
+        return 5
+    if outcome.trouble is not None or (outcome.halted_models and any(state.phase is Phase.NEW for state in states)):
+        return 4
+    bad = any(state.phase is not Phase.DONE or _parts_failed(state) for state in states)
+    return 1 if bad or outcome.taken or plan.count(Action.LOST) else 0
+
+
+def _states(plan: Plan, outcome: Outcome) -> list[State]:
+    """The last state of each job of the plan."""
+    return [outcome.states.get(entry.job.key, entry.state) for entry in plan.entries if entry.action is not Action.SAME]
+
+
+def _parts_failed(state: State) -> bool:
+    return any(not result.url for result in state.results)
+
+
+def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: str) -> list[str]:
+    """What went wrong, job by job, then what stopped the run, then the sum."""
+    lines = []
+    for entry in plan.entries:
+        state = outcome.states.get(entry.job.key, entry.state)
+        lines += [f"  {entry.job.full_address}: {each}" for each in _about(state, entry.action, contract)]
+    lines += [f"  not written: {each}" for each in outcome.taken]
+    lines += [
+        f"  orphan: task {each} belongs to no job here; it will be billed if it succeeds" for each in outcome.orphans
+    ]
+    for model, refusal in outcome.halted_models.items():
+        lines.append(f"stopped submitting {model}: {refusal.code}: {refusal.message}")
+        lines.append(f"  help: {contract.faults.advice(refusal.retry)}")
+    if outcome.halt is not None:
+        halt = outcome.halt
+        what = getattr(halt, "what", "") or f"{getattr(halt, 'code', '')}: {getattr(halt, 'message', '')}"
+        lines.append(f"stopped: {redacted(what)}")
+        lines.append(f"  help: {_account_help(what, base_url)}; the jobs are kept, the same command goes on")
+    if outcome.trouble is not None:
+        lines.append(f"stopped: {outcome.trouble}")
+        if outcome.trouble.hint:
+            lines.append(f"  help: {outcome.trouble.hint}")
+    lines.append(_sum(plan, outcome))
+    return lines
+
+
+def _about(state: State, action: Action, contract: Contract) -> list[str]:
+    if action is Action.LOST:
+        return ["made and paid for, but its files are gone; `wanspec retry` makes it anew"]
+    if state.phase is Phase.IN_DOUBT and state.candidates:
+        return [
+            f"IN DOUBT: its task is one of {', '.join(state.candidates)}; wanspec resolve {state.key[:15]} --task-id ID"
+        ]
+    if state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING):
+        return [f"IN DOUBT: its answer was lost; wanspec resolve {state.key[:15]} --task-id ID, or --resend"]
+    if state.phase is Phase.FAILED and state.error is not None:
+        error = state.error
+        advice = contract.faults.advice(error.retry) if error.retry is not Retry.NONE else ""
+        return [f"failed: {error.code}: {redacted(error.message)}" + (f" ({advice})" if advice else "")]
+    if state.phase is Phase.DONE and _parts_failed(state):
+        bad = [result for result in state.results if not result.url]
+        return [f"{len(bad)} of {len(state.results)} results failed: {bad[0].code}: {bad[0].message}"]
+    return []
+
+
+def _account_help(what: str, base_url: str) -> str:
+    if "InvalidApiKey" in what or "401" in what:
+        return f"the key, the address and the model must be of one region; this run went to {base_url or 'the mock'}"
+    return "nothing of this key works until a person acts"
+
+
+def _sum(plan: Plan, outcome: Outcome) -> str:
+    states = _states(plan, outcome)
+    words = [
+        (sum(state.phase is Phase.DONE for state in states), "done"),
+        (sum(state.phase is Phase.FAILED for state in states), "failed"),
+        (sum(state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING) for state in states), "in doubt"),
+        (sum(state.phase in (Phase.WAITING, Phase.FETCHING) for state in states), "under way"),
+        (sum(state.phase is Phase.NEW for state in states), "not submitted"),
+    ]
+    text = ", ".join(f"{number} {word}" for number, word in words if number) or "no jobs"
+    sent = f"{outcome.submits} submitted" if outcome.submits else "nothing submitted"
+    return f"{text}; {sent} in this run."
+
+
+def outcome_data(plan: Plan, outcome: Outcome, code: int, written: Sequence[str]) -> dict[str, Any]:
+    """The end of a run as JSON data."""
+    jobs = []
+    for entry in plan.entries:
+        state = outcome.states.get(entry.job.key, entry.state)
+        jobs.append(
+            {
+                "address": entry.job.full_address,
+                "key": entry.job.key,
+                "state": str(state.phase),
+                "task_id": state.task_id or None,
+                "error": None if state.error is None or state.phase is Phase.DONE else _error(state),
+                "files": [
+                    {"name": each.name, "sha256": each.sha256, "size_bytes": each.size_bytes} for each in state.files
+                ],
+            }
+        )
+    return {
+        "format_version": 1,
+        "exit_code": code,
+        "submits": outcome.submits,
+        "written": list(written),
+        "orphans": outcome.orphans,
+        "jobs": jobs,
+    }
+
+
+def _error(state: State) -> dict[str, Any]:
+    assert state.error is not None
+    return {"code": state.error.code, "message": redacted(state.error.message), "retry": str(state.error.retry)}

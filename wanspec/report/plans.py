@@ -1,0 +1,93 @@
+"""A plan as one line per job with a sum, and as JSON data."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+from wanspec.contract.price import Cost
+from wanspec.job import canonical
+from wanspec.plan import Action, Plan, PlanEntry
+
+__all__ = ["money", "plan_data", "plan_text"]
+
+_SIGNS = {
+    Action.NEW: "+", Action.CHANGED: "~", Action.RESUME: ">", Action.CACHED: "=", Action.SAME: "=", Action.DOUBT: "?",
+    Action.FAILED: "x", Action.LOST: "!",
+}  # fmt: skip
+_SYMBOLS = {"CNY": "¥", "USD": "$"}
+
+
+def money(cost: Cost | None) -> str:
+    """`¥1.50`, or `price unknown`."""
+    return "price unknown" if cost is None else f"{_SYMBOLS.get(cost.currency, cost.currency)}{cost.amount:.2f}"
+
+
+def plan_text(plan: Plan, *, several: bool) -> str:
+    """The whole plan; `several` specs show their names before the addresses."""
+    names = [entry.job.full_address if several else entry.job.address for entry in plan.entries]
+    width = min(max((_cells(name) for name in names), default=0), 60)
+    lines = []
+    for entry, name in zip(plan.entries, names, strict=True):
+        label = f"{entry.action}: {entry.reason}" if entry.reason else str(entry.action)
+        padding = " " * max(width - _cells(name), 0)
+        line = f"  {_SIGNS[entry.action]} {name}{padding}  {label:<22}"
+        if entry.submits:
+            what = f"{entry.seconds:g} s" if entry.seconds is not None else f"{entry.count} image(s)"
+            line += f"  {what:>10}  {money(entry.cost):>8}"
+        lines.append(line.rstrip())
+    lines.append(_summary(plan))
+    return "\n".join(lines)
+
+
+def _cells(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+
+
+def _summary(plan: Plan) -> str:
+    words = [
+        (plan.count(Action.NEW, Action.CHANGED), "to submit"), (plan.count(Action.RESUME), "to resume"),
+        (plan.count(Action.CACHED, Action.SAME), "cached or the same"), (plan.count(Action.DOUBT), "in doubt"),
+        (plan.count(Action.FAILED), "failed before"), (plan.count(Action.LOST), "lost"),
+    ]  # fmt: skip
+    parts = [f"{number} {word}" for number, word in words if number]
+    sums, unknown, date = plan.to_pay()
+    costs = [f"{_SYMBOLS.get(currency, currency)}{amount:.2f}" for currency, amount in sorted(sums.items())]
+    if unknown:
+        costs.append(f"{unknown} of unknown price")
+    estimate = f" Estimated {' + '.join(costs)} (list prices{f' of {date}' if date else ''})." if costs else ""
+    return f"Plan: {', '.join(parts) or 'nothing'} = {len(plan.entries)} job(s).{estimate}"
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON data, with each request as it will be sent (local media by digest)."""
+    sums, unknown, date = plan.to_pay()
+    return {
+        "format_version": 1,
+        "jobs": [_entry_data(entry) for entry in plan.entries],
+        "to_submit": plan.count(Action.NEW, Action.CHANGED),
+        "cost": {currency: str(amount) for currency, amount in sums.items()},
+        "unknown_prices": unknown,
+        "price_date": date or None,
+    }
+
+
+def _entry_data(entry: PlanEntry) -> dict[str, Any]:
+    job, place = entry.job, entry.job.place((), key=True)
+    return {
+        "address": job.full_address,
+        "key": job.key,
+        "action": str(entry.action),
+        "reason": entry.reason,
+        "state": str(entry.state.phase),
+        "task_id": entry.state.task_id or None,
+        "model": job.model,
+        "region": job.region,
+        "path": job.path,
+        "request": json.loads(canonical(job.body)),
+        "seconds": entry.seconds,
+        "count": entry.count,
+        "cost": None if entry.cost is None else {"amount": str(entry.cost.amount), "currency": entry.cost.currency},
+        "place": str(place) if place else None,
+    }
