@@ -257,6 +257,8 @@ class Runner:
                 raise
             work.seen += 1
         work.state = after
+        if isinstance(event, Accepted) or (before.phase is Phase.SUBMITTING and after.phase is Phase.IN_DOUBT):
+            self.outcome.submits += 1
         if holds_seat(before) and not holds_seat(after) and after.phase is not Phase.NEW:
             self._dispatcher.give_back(work)
         self._watch(Change(job=work.job, event=event, before=before, after=after))
@@ -301,7 +303,6 @@ class Runner:
                 return None
         before, work.state = work.state, evolve(work.state, began)
         work.seen += 1
-        self.outcome.submits += 1
         self._watch(Change(job=work.job, event=began, before=before, after=work.state))
         grace_s = self._policy.send_grace_s
         try:

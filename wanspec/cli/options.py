@@ -49,7 +49,7 @@ def run_options(command: F) -> F:
                 "--poll-s", type=click.FloatRange(0, min_open=True), help="Seconds between two polls of a task."
             ),
             click.option(
-                "--speed", type=click.FloatRange(0, min_open=True), help="With --mock: how much faster than life. [30]"
+                "--speed", type=click.FloatRange(0, min_open=True), help="With --mock: how much faster than life. [100]"
             ),
             click.option("--progress", type=click.Choice(["auto", "tty", "plain", "jsonl", "none"]), default="auto"),
             click.option("-q", "--quiet", is_flag=True, help="Only the result and errors."),

@@ -32,7 +32,7 @@ from wanspec.settings import Settings
 
 __all__ = ["fetch", "retry", "run"]
 
-MOCK_SPEED = 30.0
+MOCK_SPEED = 100.0
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document at the end.")
 
 

@@ -250,7 +250,7 @@ class Checker:
                 yield Finding(
                     code="W202", severity=Severity.WARNING, path=(part, key), keyword="x-unknown",
                     message=f"{part}.{key} is not a field of {model.id}; the service ignores it",
-                    expected=near[0] if near else "", help=hint, allowed=tuple(sorted(compiled.known[part])),
+                    help=hint, allowed=tuple(sorted(compiled.known[part])),
                 )  # fmt: skip
 
 

@@ -18,7 +18,13 @@ def problem_text(problem: Problem, sources: Mapping[str, Source]) -> str:
     place = problem.place
     if place is not None:
         lines.append(f"  --> {place}")
-        marks = [(place, f"expected {problem.expected}" if problem.expected else "", "^")]
+        # What a rule wants is a sentence, what a field takes is a value.
+        wanted = (
+            problem.expected
+            if problem.code in ("W107", "W203") or not problem.expected
+            else f"expected {problem.expected}"
+        )
+        marks = [(place, wanted, "^")]
         marks += [(label.place, label.text, "-") for label in problem.labels if label.place.file == place.file]
         lines += _snippet(marks, sources.get(place.file))
         lines += [

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from wanspec.contract import Checker, Contract, Finding, LocalMedia
+from wanspec.contract import Checker, Contract, Finding, LocalMedia, MediaFacts
 from wanspec.contract.check import without_nulls
 from wanspec.contract.media import form_of
 from wanspec.contract.price import quantities
@@ -64,6 +64,7 @@ def settle(job: Job, contract: Contract, survey: Survey) -> tuple[Job, list[Prob
         found = survey(job.file, written)
         if isinstance(found, tuple):
             message, hint = found
+            body = _replaced(body, path, LocalMedia(written, file="", facts=MediaFacts(size_bytes=0, sha256="")))
             problems.append(
                 Problem(
                     code="W109",
@@ -108,7 +109,8 @@ def _problem(job: Job, finding: Finding) -> Problem:
         and model_place != place
         and finding.severity is Severity.ERROR
     ):
-        labels = (Label(place=model_place, text="the model that sets the limit"),)
+        text = "this model requires it" if finding.code == "W102" else "this model sets the limit"
+        labels = (Label(place=model_place, text=text),)
     return Problem(
         code=finding.code,
         severity=finding.severity,
