@@ -58,6 +58,8 @@ class Scenario:
     retention_s: float = 86400.0
     link_s: float = 86400.0
     list_lag_s: float = 0.0
+    #: a query signs the links anew, or gives the same ones until they die (which of the two the service does is not known)
+    fresh_links: bool = False
     #: hold bodies to the contract
     check: bool = True
     #: a failed task with its times, as live tasks have it, or without, as the documents show it

@@ -265,7 +265,8 @@ class Service:
             return _ok({"request_id": request_id, "output": output})
         made = made_from(variant, task.body, self.contract, None)
         made = dataclasses.replace(made, width=task.output["width"], height=task.output["height"])
-        links = [self._link(call.origin, task, index) for index in range(task.count)]
+        signed_at = now if self.scenario.fresh_links else task.ended_at or now
+        links = [self._link(call.origin, task, index, signed_at) for index in range(task.count)]
         return _ok({"request_id": request_id, **result_body(task, self.contract, variant, made, links)})
 
     def _list(self, call: Call, now: float) -> Answer:
@@ -321,9 +322,8 @@ class Service:
 
     # ---- media
 
-    def _link(self, origin: str, task: Task, index: int) -> str:
-        assert task.ended_at is not None
-        expires = int(task.ended_at + self.scenario.link_s)
+    def _link(self, origin: str, task: Task, index: int, signed_at: float) -> str:
+        expires = int(signed_at + self.scenario.link_s)
         name = f"{task.id}/{index}.{ {'jpeg': 'jpg'}.get(task.output['format'], task.output['format']) }".replace(
             " ", ""
         )

@@ -142,8 +142,11 @@ def _usage(shape: Mapping[str, Any], made: Made, count: int) -> dict[str, Any]:
     }  # fmt: skip
     usage = {}
     for name, each in shape.items():
-        value = each["const"] if "const" in each else known[each["is"]]
         convert = {"integer": int, "number": float, "string": str, "boolean": bool}.get(each.get("as", ""))
+        if "is" not in each and "const" not in each:  # only its type is known
+            usage[name] = convert() if convert is not None else None
+            continue
+        value = each["const"] if "const" in each else known[each["is"]]
         usage[name] = convert(value) if convert is not None else value
     return usage
 

@@ -157,7 +157,8 @@ class Session:
             transport=transport,
             artifacts=self.artifacts,
             contract=contract,
-            policy=self.policy(),
+            policy=self.policy,
+            unreachable_s=settings.policy.unreachable_s,
             clock=clock,
             limits={model: limits_of(contract.model(model), concurrency=min(caps, default=None)) for model in models},
             origin=settings.origin,
@@ -184,12 +185,13 @@ class Session:
         if self.runner is not None:
             self.runner.stop()
 
-    def policy(self) -> Policy:
-        """The settings' policy; the first poll comes as early as the quickest model here may be ready."""
-        if self.settings.poll_s is not None:
-            return dataclasses.replace(self.settings.policy, first_poll_s=self.settings.poll_s)
-        known = [model.typical_s[0] for job in self.loaded.jobs if (model := self.loaded.contract.model(job.model))]
-        return dataclasses.replace(self.settings.policy, first_poll_s=min(known, default=30.0))
+    def policy(self, model_id: str) -> Policy:
+        """The settings' policy; the first poll comes when the quickest tasks of the model are ready."""
+        model = self.loaded.contract.model(model_id)
+        first_s = self.settings.poll_s or (
+            model.typical_s[0] if model is not None else self.settings.policy.first_poll_s
+        )
+        return dataclasses.replace(self.settings.policy, first_poll_s=first_s)
 
     async def works(self) -> list[Work]:
         """The plan's jobs as works, one for each key."""

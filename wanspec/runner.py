@@ -64,6 +64,7 @@ ACCOUNT = "main"
 DOWNLOADS = 4
 WINDOW_S = 300.0
 LIST_FAILURES = 40
+CLOCK_SKEW_S = 300.0
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -128,10 +129,11 @@ class Runner:
         transport: Transport,
         artifacts: Artifacts,
         contract: Contract,
-        policy: Policy,
+        policy: Callable[[str], Policy],
         clock: Clock,
         limits: dict[str, Limits],
         origin: str,
+        unreachable_s: float = 60.0,
         watch: Callable[[Change], None] = lambda change: None,
     ) -> None:
         self._ledger = ledger
@@ -139,6 +141,7 @@ class Runner:
         self._artifacts = artifacts
         self._contract = contract
         self._policy = policy
+        self._unreachable_s = unreachable_s
         self._clock = clock
         self._limits = limits
         self._origin = origin
@@ -167,7 +170,7 @@ class Runner:
     async def run(self, work: Work) -> None:
         """One job from where it is to an end, or to where it has to wait for a person."""
         try:
-            while (command := decide(work.state, self._policy)) is not None:
+            while (command := decide(work.state, self._policy(work.job.model))) is not None:
                 if not await self._sleep_until(command.at):
                     return
                 event = await self._perform(command, work)
@@ -242,7 +245,7 @@ class Runner:
         before = work.state
         after = evolve(before, event)
         if is_durable(before, event):
-            searched_out = after.phase is Phase.IN_DOUBT and decide(after, self._policy) is None
+            searched_out = after.phase is Phase.IN_DOUBT and decide(after, self._policy(work.job.model)) is None
             try:
                 await self._ledger.append(
                     work.key,
@@ -263,13 +266,13 @@ class Runner:
             self._dispatcher.give_back(work)
         self._watch(Change(job=work.job, event=event, before=before, after=after))
         self._heed(work, event)
-        if isinstance(event, Refused) and self._may_try_anew(before, after, event):
+        if isinstance(event, Refused) and self._may_try_anew(work, before, after, event):
             await self._note(work, Released(at=self._clock.now(), by="policy", why=event.code))
 
-    def _may_try_anew(self, before: State, after: State, event: Refused) -> bool:
+    def _may_try_anew(self, work: Work, before: State, after: State, event: Refused) -> bool:
         """Whether a task that failed for a passing cause, unbilled, is submitted again."""
         passing = event.retry is Retry.NEW_ATTEMPT and before.phase is Phase.WAITING
-        return passing and after.attempts < self._policy.max_attempts
+        return passing and after.attempts < self._policy(work.job.model).max_attempts
 
     def _heed(self, work: Work, event: Event) -> None:
         """What an answer means for the other jobs."""
@@ -304,7 +307,7 @@ class Runner:
         before, work.state = work.state, evolve(work.state, began)
         work.seen += 1
         self._watch(Change(job=work.job, event=began, before=before, after=work.state))
-        grace_s = self._policy.send_grace_s
+        grace_s = self._policy(work.job.model).send_grace_s
         try:
             reply = await self._transport.submit(request, lambda: self._clock.boot() - begun_at < grace_s)
         except NotSent as error:
@@ -336,7 +339,7 @@ class Runner:
             self._silent_since = None
         elif self._silent_since is None:
             self._silent_since = now
-        elif now - self._silent_since > self._policy.unreachable_s:
+        elif now - self._silent_since > self._unreachable_s:
             hint = "everything submitted is in the ledger; the same command goes on"
             self._halted_by(Unreachable(f"no answer for {now - self._silent_since:.0f} s; last: {nothing}", hint=hint))
 
@@ -355,7 +358,7 @@ class Runner:
 
     async def _search(self, work: Work) -> Event | None:
         """Look for the one task that can only be the answer that was lost."""
-        state, policy = work.state, self._policy
+        state, policy = work.state, self._policy(work.job.model)
         since, until = state.began_at - policy.clock_skew_s, max(state.doubt_at, state.began_at) + policy.settle_s
         found: dict[str, float] = {}
         page, pages, failures = 1, 1, 0
@@ -431,8 +434,13 @@ class Runner:
         event = await self._poll(work)
         if isinstance(event, Succeeded) and event.results != work.state.results:
             return event
-        what = "the link has died and the task gives no new one"
-        return None if event is None else Stumbled(at=self._clock.now(), maybe_sent=False, what=what)
+        if event is None:
+            return None
+        now, dies_at = self._clock.now(), work.state.expires_at
+        if isinstance(event, Succeeded) and dies_at is not None and now > dies_at + CLOCK_SKEW_S:
+            what = f"task {work.state.task_id} succeeded, but its link has died and the task gives no new one"
+            return Refused(at=now, code="wanspec.ResultLost", message=what, retry=Retry.NEVER)
+        return Stumbled(at=now, maybe_sent=False, what="the link is refused and the task gives no new one")
 
 
 def _fits(job: Job, event: Succeeded) -> bool:

@@ -400,7 +400,7 @@ def _decide_fetching(state: State, policy: Policy) -> Command:
 
 def _backoff(key: str, nth: int, policy: Policy) -> float:
     """Exponential, with jitter, capped; in seconds."""
-    return float(min(policy.backoff_s * 2.0 ** (nth - 1), policy.backoff_max_s) * _jitter(key, nth))
+    return float(min(policy.backoff_s * 2.0 ** min(nth - 1, 30), policy.backoff_max_s) * _jitter(key, nth))
 
 
 def _jitter(key: str, nth: int) -> float:

@@ -180,7 +180,7 @@ class _Run:
         """A transport and its clock: the real service, or an embedded mock that runs faster than life."""
         from wanspec.client import HttpTransport
 
-        policy = session.policy()
+        policy = self.settings.policy
         if self.settings.base_url:
             transport = HttpTransport(self.settings.base_url, self.key, timeout_s=policy.http_timeout_s)
             async with transport:

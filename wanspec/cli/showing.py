@@ -82,7 +82,7 @@ def resolve(
             if key is None:
                 return _list_doubts(rows)
             record, state = _chosen(key, rows)
-            if state.phase is Phase.SUBMITTING and state.began_at + session.policy().settle_s > time.time():
+            if state.phase is Phase.SUBMITTING and state.began_at + settings.policy.settle_s > time.time():
                 raise UsageError(
                     "its submit may still be under way", hint="wait a minute, or run again: it is looked for"
                 )

@@ -87,13 +87,19 @@ class Checker:
         model = self.contract.model(name) if isinstance(name, str) else None
         if model is None:
             return [self._unknown_model(name)]
-        body: dict[str, Any] = without_nulls(dict(request))
+        body: dict[str, Any] = {"parameters": {}} | without_nulls(dict(request))
         findings = list(self._where(model, region, path))
         variant = model.variant(body)
         compiled = self._compile(model, variant)
         findings += self._from_schema(compiled, model, variant, body)
-        broken = {finding.path for finding in findings}
-        findings += [each for each in self._from_rules(compiled, body) if each.path not in broken or not each.path]
+        # One fault, one message: a rule is silent about a field that is wrong by itself, or idle when it only warns.
+        wrong = {each.path for each in findings if each.severity is Severity.ERROR}
+        idle = wrong | {each.path for each in findings if each.keyword == "x-idle"}
+        findings += [
+            each
+            for each in self._from_rules(compiled, body)
+            if each.path not in (wrong if each.severity is Severity.ERROR else idle)
+        ]
         findings += self._unknown_keys(compiled, model, body)
         findings.sort(key=lambda each: each.severity is not Severity.ERROR)
         return findings
@@ -105,7 +111,12 @@ class Checker:
                 (rule, self._class(rule.if_) if rule.if_ is not None else None, self._class(rule.then))
                 for rule in variant.rules
             ]
-            known = {part: frozenset(variant.data[part]["properties"]) for part in ("input", "parameters")}
+            # A request that names no function is not blamed for the fields of the functions.
+            forms = model.variants if variant is model.base else (variant,)
+            known = {
+                part: frozenset(name for form in forms for name in form.data[part].get("properties", {}))
+                for part in ("input", "parameters")
+            }
             self._compiled[key] = _Compiled(validator=self._class(variant.schema), rules=rules, known=known)
         return self._compiled[key]
 
@@ -147,9 +158,12 @@ class Checker:
     ) -> Iterator[Finding]:
         errors = list(compiled.validator.iter_errors(body))
         mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+        idle = {tuple(error.absolute_path) for error in errors if error.validator == "x-idle"}
         required: set[Path] = set()
         for error in errors:
             path: Path = tuple(error.absolute_path)
+            if path in idle and error.validator != "x-idle":
+                continue  # what is not read is not refused
             if error.validator == "required":
                 if path not in required:
                     required.add(path)
@@ -259,12 +273,14 @@ def _expected(schema: Any) -> str:
     if not isinstance(schema, dict):
         return ""
     if "enum" in schema:
-        values = [_plain(each) for each in schema["enum"]]
+        values = _runs(schema["enum"])
         return " or ".join([", ".join(values[:-1]), values[-1]]) if len(values) > 1 else values[0]
     if "const" in schema:
         return _plain(schema["const"])
     if "minimum" in schema and "maximum" in schema:
         return f"{schema['minimum']}..{schema['maximum']}"
+    if "minimum" in schema or "maximum" in schema:
+        return f"{schema['minimum']} or more" if "minimum" in schema else f"{schema['maximum']} or less"
     if "x-media" in schema:
         return media_expected(schema["x-media"])
     if "x-pixels" in schema:
@@ -273,8 +289,24 @@ def _expected(schema: Any) -> str:
         return "width*height with " + ", ".join(f"{words[k]} {v[0]:g}..{v[1]:g}" for k, v in limits.items())
     if "minItems" in schema or "maxItems" in schema:
         low, high = schema.get("minItems", 0), schema.get("maxItems")
+        if low == high:
+            return f"{low} entries"
         return f"at least {low} entries" if high is None else f"{low}..{high} entries"
     return _type_name(schema["type"]) if "type" in schema else ""
+
+
+def _runs(values: list[Any]) -> list[str]:
+    """The values in words, a run of three or more whole numbers as `2..30`."""
+    words: list[str] = []
+    start = 0
+    for index, value in enumerate(values):
+        following = values[index + 1] if index + 1 < len(values) else None
+        if type(value) is int and type(following) is int and following == value + 1:
+            continue
+        run = values[start : index + 1]
+        words += [f"{run[0]}..{run[-1]}"] if len(run) > 2 else [_plain(each) or "an empty text" for each in run]
+        start = index + 1
+    return words
 
 
 def _allowed(schema: Any) -> tuple[object, ...]:

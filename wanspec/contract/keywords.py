@@ -62,6 +62,8 @@ def _media(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any)
         return
     form = form_of(instance)
     if isinstance(instance, LocalMedia):
+        if not {"data", "oss"} & set(limits["accepts"]):
+            yield _error("a local file is not taken here, only an address")
         for message in _file_faults(instance.facts, limits):
             yield _error(message)
     elif form not in limits["accepts"]:
@@ -71,7 +73,7 @@ def _media(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any)
         name, data = data_uri_bytes(instance)
         if not name:
             yield _error("the data URI does not begin like data:image/png;base64,")
-        elif name not in limits["formats"]:
+        elif name not in limits.get("formats", (name,)):
             yield _error(f"format {name} is not among {', '.join(limits['formats'])}")
         elif data is not None and len(data) > limits.get("max_mb", 1e9) * 2**20:
             yield _error(f"{len(data) / 2**20:.1f} MB is more than {limits['max_mb']} MB")
@@ -79,7 +81,7 @@ def _media(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any)
 
 def _file_faults(facts: MediaFacts, limits: dict[str, Any]) -> Iterator[str]:
     """What a file breaks of an `x-media`. A fact that could not be read breaks nothing."""
-    if facts.format is not None and facts.format not in limits["formats"]:
+    if facts.format is not None and facts.format not in limits.get("formats", (facts.format,)):
         yield f"format {facts.format} is not among {', '.join(limits['formats'])}"
     if "max_mb" in limits and facts.size_bytes > limits["max_mb"] * 2**20:
         yield f"{facts.size_bytes / 2**20:.1f} MB is more than {limits['max_mb']} MB"

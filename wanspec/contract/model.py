@@ -25,6 +25,8 @@ def merge(base: Any, patch: Any) -> Any:
     for key, value in patch.items():
         if value is None:
             merged.pop(key, None)
+        elif key == "example":
+            merged[key] = value  # a request, in which null means something of its own
         else:
             merged[key] = merge(merged.get(key, {}), value) if isinstance(value, dict) else value
     return merged
@@ -88,7 +90,7 @@ class Variant:
     def field(self, dotted: str) -> dict[str, Any] | None:
         """The schema of a field, `parameters.size`; None when the model does not know it."""
         part, _, name = dotted.partition(".")
-        found = self.data[part]["properties"].get(name) if part in ("input", "parameters") else None
+        found = self.data[part].get("properties", {}).get(name) if part in ("input", "parameters") else None
         return found if isinstance(found, dict) else None
 
     def value(self, body: Mapping[str, Any], dotted: str) -> Any:

@@ -59,4 +59,8 @@ def cost_of(model: Model, body: Mapping[str, Any], region: str) -> Cost | None:
 def _fits(row: dict[str, Any], variant: Variant, body: Mapping[str, Any], region: str) -> bool:
     if row["region"] != region:
         return False
-    return all(variant.value(body, name) == wanted for name, wanted in row.get("when", {}).items())
+    for name, wanted in row.get("when", {}).items():
+        value = variant.value(body, name)
+        if value not in wanted if isinstance(wanted, list) else value != wanted:
+            return False
+    return True

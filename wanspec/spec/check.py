@@ -38,7 +38,7 @@ def local_references(job: Job, contract: Contract) -> Iterator[tuple[tuple[str |
         given = job.body.get(part)
         if isinstance(given, Mapping):
             for name, value in given.items():
-                yield from _media_values(value, variant.data[part]["properties"].get(name), (part, name))
+                yield from _media_values(value, variant.data[part].get("properties", {}).get(name), (part, name))
 
 
 def _media_values(value: Any, schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:

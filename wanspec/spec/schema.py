@@ -80,7 +80,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "properties": {
             part: {
                 "type": "object",
-                "properties": {name: _field(field) for name, field in variant.data[part]["properties"].items()},
+                "properties": {name: _field(field) for name, field in variant.data[part].get("properties", {}).items()},
             }
             for part in ("input", "parameters")
         }
@@ -91,6 +91,12 @@ def _field(field: dict[str, Any]) -> dict[str, Any]:
     schema = {key: field[key] for key in _KEPT if key in field}
     if "items" in field:
         schema["items"] = _field(field["items"])
+    if "properties" in field:
+        schema["properties"] = {name: _field(each) for name, each in field["properties"].items()}
+    if "required" in field:
+        schema["required"] = field["required"]
+    if "allOf" in field:
+        schema["allOf"] = [{"if": each["if"], "then": _field(each["then"])} for each in field["allOf"]]
     is_open_text = field.get("type") == "string" and not set(schema) - {"type", "default"}
     text = _hover(field)
     return {**schema, "description": text} if is_open_text else _or_expression(schema, text)
