@@ -205,16 +205,15 @@ class Session:
             state = fold(key, events) if events else State(key=key)
             if state.phase is Phase.DONE and not self.artifacts.has(key, state.files):
                 continue  # its files are gone: a person decides whether it is paid for again
-            outputs = [output_paths(job, self.loaded.contract) for job in jobs]
-            works.append(Work(key=key, jobs=jobs, outputs=outputs, state=state, seen=len(events)))
+            works.append(Work(key=key, jobs=jobs, state=state, seen=len(events)))
         return works
 
     def _records(self, works: Iterable[Work]) -> Iterable[JobRecord]:
         for work in works:
-            for job, outputs in zip(work.jobs, work.outputs, strict=True):
+            for job in work.jobs:
                 yield JobRecord(
                     key=job.key, address=job.full_address, file=job.file, model=job.model, region=job.region,
-                    path=job.path, request=canonical(job.body), outputs=tuple(outputs),
+                    path=job.path, request=canonical(job.body), outputs=tuple(output_paths(job, self.loaded.contract)),
                 )  # fmt: skip
 
 

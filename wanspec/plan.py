@@ -46,7 +46,7 @@ class PlanEntry:
     reason: str
     cost: Cost | None
     seconds: float | None
-    count: int
+    count: int | None
 
     @property
     def submits(self) -> bool:

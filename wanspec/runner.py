@@ -37,6 +37,7 @@ from wanspec.ledger import Ledger
 from wanspec.media import MediaGone, inline
 from wanspec.quota import Limits
 from wanspec.sidecar import sidecar
+from wanspec.spec.check import output_paths
 from wanspec.task import (
     Command,
     Fetch,
@@ -73,7 +74,6 @@ class Work:
 
     key: str
     jobs: Sequence[Job]
-    outputs: Sequence[Sequence[str]]
     state: State
     seen: int
 
@@ -186,16 +186,17 @@ class Runner:
 
     def place(self, work: Work) -> None:
         """Link the files of a finished job to where its specs want them."""
-        for job, outputs in zip(work.jobs, work.outputs, strict=True):
+        for job in work.jobs:
+            outputs = output_paths(job, self._contract, len(work.state.results))
             for file in work.state.files:
-                index = int(file.name.partition(".")[0])
+                output = outputs[int(file.name.partition(".")[0])]
                 note = sidecar(job, work.state, file, self._origin, self._contract)
                 try:
-                    self._artifacts.place(work.key, file, outputs[min(index, len(outputs) - 1)], note)
+                    self._artifacts.place(work.key, file, output, note)
                 except OutputTaken as error:
                     self.outcome.taken.append(str(error))
                 else:
-                    self.outcome.written.append(outputs[min(index, len(outputs) - 1)])
+                    self.outcome.written.append(output)
 
     def _is_open(self, model: str) -> bool:
         return not (self._stopping.is_set() or self.outcome.halt or model in self.outcome.halted_models)

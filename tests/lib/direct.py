@@ -127,6 +127,28 @@ class DirectTransport:
                 await asyncio.sleep(15.0)
 
 
+class FaultyLedger:
+    """A ledger with trouble before and after each write."""
+
+    def __init__(self, inner: SqliteLedger, trouble: Callable[[str], Any]) -> None:
+        self._inner = inner
+        self._trouble = trouble
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def begin(self, *args: Any, **kwargs: Any) -> Any:
+        await self._trouble("before_begin")
+        answer = await self._inner.begin(*args, **kwargs)
+        await self._trouble("after_begin")
+        return answer
+
+    async def append(self, *args: Any, **kwargs: Any) -> None:
+        await self._trouble("before_append")
+        await self._inner.append(*args, **kwargs)
+        await self._trouble("after_append")
+
+
 def _bytes(answer: Answer) -> bytes:
     return json.dumps(answer.json).encode() if answer.json is not None else answer.body
 
@@ -136,6 +158,7 @@ class Bench:
 
     def __init__(self, root: Path, scenario: Scenario | None = None, policy: Policy | None = None) -> None:
         self.root = root
+        root.mkdir(parents=True, exist_ok=True)
         self.clock = VirtualClock()
         self.service = Service(load_contract(), scenario or Scenario())
         self.settings = Settings(
@@ -143,11 +166,14 @@ class Bench:
         )
         self.changes: list[Change] = []
         self.plan: Plan
+        self._loaded: dict[str, Loaded] = {}
 
     def load(self, text: str) -> Loaded:
-        path = self.root / "spec.yaml"
-        path.write_text(text, encoding="utf-8")
-        loaded = load([str(path)])
+        if text not in self._loaded:
+            path = self.root / "spec.yaml"
+            path.write_text(text, encoding="utf-8")
+            self._loaded[text] = load([str(path)])
+        loaded = self._loaded[text]
         assert loaded.is_valid, [str(problem) for problem in loaded.problems]
         return loaded
 
@@ -156,7 +182,6 @@ class Bench:
         text: str,
         *,
         fault: Callable[[str, int], str] = lambda where, nth: "",
-        spoil: Callable[[SqliteLedger], None] = lambda ledger: None,
         while_running: Callable[[Session], Any] | None = None,
         submits: bool = True,
     ) -> Outcome:
@@ -165,9 +190,9 @@ class Bench:
         try:
             session = Session(self.settings, self.load(text), ledger)
             self.plan = await session.plan()
-            spoil(ledger)
             transport = DirectTransport(self.service, self.clock)
             transport.fault = fault
+            session.ledger = FaultyLedger(ledger, transport._trouble)  # type: ignore[assignment]
             running = asyncio.ensure_future(
                 session.run(transport, self.clock, watch=self.changes.append, submits=submits)
             )

@@ -108,7 +108,7 @@ def schema(out: str | None, check: str | None) -> int:
     from wanspec.contract import load_contract
     from wanspec.spec.schema import editor_schema
 
-    text = json.dumps(editor_schema(load_contract()), ensure_ascii=False, indent=2) + "\n"
+    text = json.dumps(editor_schema(load_contract()), ensure_ascii=False, indent=1) + "\n"
     try:
         if check is not None:
             if Path(check).read_text(encoding="utf-8") == text:

@@ -16,7 +16,7 @@ from wanspec.contract.media import LocalMedia
 from wanspec.contract.model import Contract, Model, Rule, Variant
 from wanspec.problem import Severity, nearest
 
-__all__ = ["Checker", "Finding", "without_nulls"]
+__all__ = ["Checker", "Finding", "takes", "without_nulls"]
 
 Path = tuple[str | int, ...]
 
@@ -87,13 +87,14 @@ class Checker:
         model = self.contract.model(name) if isinstance(name, str) else None
         if model is None:
             return [self._unknown_model(name)]
-        body: dict[str, Any] = {"parameters": {}} | without_nulls(dict(request))
+        body: dict[str, Any] = without_nulls(dict(request))
         findings = list(self._where(model, region, path))
         variant = model.variant(body)
         compiled = self._compile(model, variant)
-        findings += self._from_schema(compiled, model, variant, body)
+        findings += self._from_schema(compiled, model, variant, {"parameters": {}} | body)
         # One fault, one message: a rule is silent about a field that is wrong by itself, or idle when it only warns.
         wrong = {each.path for each in findings if each.severity is Severity.ERROR}
+        wrong |= {each.path[:1] for each in findings if each.keyword == "required"}
         idle = wrong | {each.path for each in findings if each.keyword == "x-idle"}
         findings += [
             each
@@ -133,7 +134,7 @@ class Checker:
                 expected=f"region {' or '.join(model.regions)}", allowed=tuple(model.regions),
                 help=f"in {region} it is called {sisters[0]}" if sisters else "",
             )  # fmt: skip
-        if path is not None and path.rstrip("/") != model.path.rstrip("/"):
+        if path is not None and path.rstrip("/") not in model.paths:
             yield Finding(
                 code="W107", severity=Severity.ERROR, path=("model",), shows="http", keyword="x-path",
                 message=f"{model.id} is not served at {path}", expected=model.path, allowed=(model.path,),
@@ -182,7 +183,7 @@ class Checker:
             yield Finding(
                 code="W102", severity=Severity.ERROR, path=(*path, name), keyword="required",
                 message=f"{'.'.join(map(str, (*path, name)))} is missing; {model.id} requires it",
-                expected=_expected(schema) or f"a value for {name}", allowed=_allowed(schema),
+                expected=takes(schema) or f"a value for {name}", allowed=_allowed(schema),
                 help=f"is {near[0]!r} meant to be {name}?" if near else "",
                 shows="http" if name == "input" else str(variant.data["shows"]),
             )  # fmt: skip
@@ -214,7 +215,7 @@ class Checker:
             code = "W109" if isinstance(value, LocalMedia) else code
         else:
             message = f"{name} {_show(value)} is not supported by {model.id}{reason}"
-        expected = _expected(schema)
+        expected = takes(schema)
         optional = len(path) == 2 and path[1] not in variant.data[str(path[0])].get("required", ())
         if optional and expected and keyword in ("enum", "const", "minimum", "maximum"):
             expected += " (or leave it out)"
@@ -233,7 +234,7 @@ class Checker:
                 continue
             schema = other.variant(body).field(".".join(map(str, path)))
             if schema is not None and "x-media" not in schema and self._class(schema).is_valid(value):
-                found.append(f"{other.id} accepts {_expected(schema)}")
+                found.append(f"{other.id} accepts {takes(schema)}")
         return "; ".join(found[:3])
 
     def _from_rules(self, compiled: _Compiled, body: dict[str, Any]) -> Iterator[Finding]:
@@ -268,7 +269,7 @@ class Checker:
                 )  # fmt: skip
 
 
-def _expected(schema: Any) -> str:
+def takes(schema: Any) -> str:
     """What a field takes, short: `720P or 1080P`, `2..15`, `a text`."""
     if not isinstance(schema, dict):
         return ""
@@ -285,8 +286,10 @@ def _expected(schema: Any) -> str:
         return media_expected(schema["x-media"])
     if "x-pixels" in schema:
         limits = schema["x-pixels"]
-        words = {"side": "sides", "area": "pixels", "aspect": "width/height"}
-        return "width*height with " + ", ".join(f"{words[k]} {v[0]:g}..{v[1]:g}" for k, v in limits.items())
+        names = {"side": "sides", "area": "pixels", "aspect": "width/height"}
+        spans = ", ".join(f"{names[k]} {v[0]:.10g}..{v[1]:.10g}" for k, v in limits.items() if k in names)
+        words = ", ".join(limits.get("words", ()))
+        return f"{words} or width*height with {spans}" if words else f"width*height with {spans}"
     if "minItems" in schema or "maxItems" in schema:
         low, high = schema.get("minItems", 0), schema.get("maxItems")
         if low == high:

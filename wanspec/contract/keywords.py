@@ -3,12 +3,13 @@
 | keyword         | value                                                            | meaning                                     |
 |-----------------|------------------------------------------------------------------|---------------------------------------------|
 | `x-media`       | kind, accepts, formats, side_px, aspect, max_mb, seconds, alpha  | a media reference, and the limits of a file |
-| `x-pixels`      | side, area, aspect (each [low, high])                            | a `W*H` text                                |
+| `x-pixels`      | side, area, aspect (each [low, high]), words                     | a `W*H` text, or one of the words           |
 | `x-cut`         | length in characters                                             | the service cuts longer text (a warning)    |
 | `x-idle`        | the reason                                                       | the field has no effect (a warning)         |
 | `x-same-length` | dotted paths of two lists                                        | the lists have equally many entries         |
 
 A keyword never raises and says nothing about values of a foreign type: `type` does that. Aspect is width over height.
+`words` maps a word to the `W*H` square of as many pixels as it stands for (`1K` is not one thing to all models).
 """
 
 from __future__ import annotations
@@ -97,12 +98,14 @@ def _file_faults(facts: MediaFacts, limits: dict[str, Any]) -> Iterator[str]:
         yield "the picture has an alpha channel, which the service does not take"
 
 
-def _pixels(_validator: Any, limits: dict[str, Limit], instance: Any, _schema: Any) -> Iterator[Any]:
-    if not isinstance(instance, str):
+def _pixels(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any) -> Iterator[Any]:
+    words = limits.get("words", {})
+    if not isinstance(instance, str) or instance in words:
         return
     size = parse_size(instance)
     if size is None:
-        yield _error(f"{_short(instance)!r} is not of the form width*height")
+        forms = ", ".join(words) + " or width*height" if words else "of the form width*height"
+        yield _error(f"{_short(instance)!r} is not {forms}")
         return
     width, height = size
     if "side" in limits and not (_within(width, limits["side"]) and _within(height, limits["side"])):
@@ -133,7 +136,7 @@ def _within(value: float, limit: Limit) -> bool:
 
 
 def _range(limit: Limit) -> str:
-    return f"{limit[0]:g}..{limit[1]:g}"
+    return f"{limit[0]:.10g}..{limit[1]:.10g}"
 
 
 def _short(text: str) -> str:

@@ -121,6 +121,11 @@ class Model:
         return str(self.data["path"])
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path at which the model is served: the one of tasks first, then that of its synchronous form."""
+        return tuple(str(self.data[name]).rstrip("/") for name in ("path", "sync_path") if name in self.data)
+
+    @property
     def call(self) -> str:
         """`async` (a task) or `sync` (the reply is the result)."""
         return str(self.data["call"])

@@ -24,15 +24,13 @@ class Cost:
     date: str
 
 
-def quantities(variant: Variant, body: Mapping[str, Any]) -> tuple[float | None, int]:
-    """(seconds of one output, or None for pictures and where only the result tells; number of outputs)."""
+def quantities(variant: Variant, body: Mapping[str, Any]) -> tuple[float | None, int | None]:
+    """(seconds of one output, number of outputs); None for what a picture has not or only the result tells."""
     output = variant.data["output"]
     count = variant.value(body, output["count"]) if "count" in output else 1
     seconds = variant.value(body, output["seconds"]) if "seconds" in output else None
-    count = count if type(count) is int else 1
-    if isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0:
-        return float(seconds), count
-    return None, count  # pictures, "as long as the input", or a value that the check refuses
+    is_length = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    return (float(seconds) if is_length and seconds is not None else None), (count if type(count) is int else None)
 
 
 def cost_of(model: Model, body: Mapping[str, Any], region: str) -> Cost | None:
@@ -47,6 +45,8 @@ def cost_of(model: Model, body: Mapping[str, Any], region: str) -> Cost | None:
     currency = "CNY" if "CNY" in row else "USD"
     unit = Decimal(row[currency])
     seconds, count = quantities(variant, body)
+    if count is None:
+        return None
     if price["per"] == "image":
         amount = unit * count
     elif price["per"] == "output_second" and seconds is not None:

@@ -34,7 +34,7 @@ def plan_text(plan: Plan, *, several: bool) -> str:
         padding = " " * max(width - _cells(name), 0)
         line = f"  {_SIGNS[entry.action]} {name}{padding}  {label:<22}"
         if entry.submits:
-            what = f"{entry.seconds:g} s" if entry.seconds is not None else f"{entry.count} image(s)"
+            what = f"{entry.seconds:g} s" if entry.seconds is not None else f"{entry.count or '?'} image(s)"
             line += f"  {what:>10}  {money(entry.cost):>8}"
         lines.append(line.rstrip())
     lines.append(_summary(plan))

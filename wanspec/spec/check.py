@@ -125,18 +125,20 @@ def _problem(job: Job, finding: Finding) -> Problem:
     )
 
 
-def output_paths(job: Job, contract: Contract) -> list[str]:
-    """Where the results of a job go, relative to the project, one path per result.
+def output_paths(job: Job, contract: Contract, made: int | None = None) -> list[str]:
+    """Where the results of a job go, relative to the project, one path for each of `made` (or as many as are asked for).
 
     Raises:
         ExpressionError: the template names something unknown.
     """
     model = contract.model(job.model)
-    count, extension = 1, "mp4"
+    count: int | None = 1
+    extension = "mp4"
     if model is not None:
         variant = model.variant(job.body)
         extension = {"jpeg": "jpg"}.get(variant.data["output"]["format"], variant.data["output"]["format"])
         _, count = quantities(variant, job.body)
+    count = made or count or 1
     paths = []
     for index in range(count):
         scope = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from wanspec.contract import Contract, Model, Variant
+from wanspec.contract.check import takes
 from wanspec.contract.keywords import media_expected
 from wanspec.source import Mapping, Sequence
 from wanspec.spec.expand import JOB_KEYS, LIMIT_KEYS, TOP_KEYS, Words
@@ -120,5 +121,5 @@ def _hover(field: dict[str, Any]) -> str:
     if "x-media" in field:
         parts.append(f"{media_expected(field['x-media'])}, or a local file")
     if "x-pixels" in field:
-        parts += [f"{name} {low:g}..{high:g}" for name, (low, high) in field["x-pixels"].items()]
+        parts.append(takes(field))
     return "; ".join(part for part in parts if part)
