@@ -5,8 +5,9 @@
 It shares the contract with wanspec, and no code: two independent readers of one description.
 """
 
+from mock_server.answers import Answer, Call
 from mock_server.app import MockServer
 from mock_server.scenario import Fault, Scenario
-from mock_server.service import Answer, Call, Service
+from mock_server.service import Service
 
 __all__ = ["Answer", "Call", "Fault", "MockServer", "Scenario", "Service"]

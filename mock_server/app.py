@@ -19,10 +19,11 @@ from typing import Any
 
 from aiohttp import web
 
+from mock_server.answers import Answer, Call, Picture
 from mock_server.control import add_control
 from mock_server.media import Card, Gallery, shape_of
 from mock_server.scenario import Scenario
-from mock_server.service import Answer, Call, Picture, Service
+from mock_server.service import Service
 from wanspec.contract import Contract, load_contract
 
 __all__ = ["MockServer", "make_app"]
@@ -135,7 +136,7 @@ def _uploader(service: Service, now: Now) -> Callable[[web.Request], Awaitable[w
                 fields[name] = value
             elif isinstance(value, web.FileField):
                 data = value.file.read()
-        return await _plain(request, service.upload(fields, data, now()))
+        return await _plain(request, service.results.upload(fields, data, now()))
 
     return upload
 

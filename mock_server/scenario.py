@@ -47,6 +47,8 @@ class Scenario:
     """Settings of one mock. None for a limit means "what the contract says"."""
 
     seed: int = 0
+    #: whose price list the bill is made from
+    region: str = "beijing"
     pending_s: Span = (0.02, 0.2)
     running_s: Span | None = None
     #: accepted keys; None accepts every key that does not begin with sk-invalid

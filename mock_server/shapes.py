@@ -19,6 +19,8 @@ __all__ = ["Made", "list_row", "made_from", "refusal_text", "result_body", "stam
 
 _DEFAULT_ASPECT = 16 / 9
 FPS = 30
+#: whatever an unchecked request asks for
+MOST_S, MOST, MOST_PX = 60.0, 20, 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,7 @@ def made_from(variant: Variant, body: Mapping[str, Any], contract: Contract, asp
     size = output.get("size", {})
     width, height, sr = 1280, 720, 720
     if "field" in size:
-        width, height = parse_size(str(variant.value(body, size["field"]))) or (1280, 720)
+        width, height = _asked(variant.field(size["field"]) or {}, str(variant.value(body, size["field"])))
         sr = min(width, height)
     elif "tier" in size:
         tiers = contract.service["tiers"]
@@ -55,9 +57,15 @@ def made_from(variant: Variant, body: Mapping[str, Any], contract: Contract, asp
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     return Made(
         format=output["format"], width=width, height=height, sr=sr, sound=bool(sound),
-        seconds=float(seconds) if is_number and seconds > 0 else (5.0 if output["kind"] == "video" else 0.0),
-        count=count if type(count) is int and count > 0 else 1,
+        seconds=float(min(seconds, MOST_S)) if is_number and seconds > 0 else (5.0 if output["kind"] == "video" else 0.0),
+        count=min(count, MOST) if type(count) is int and count > 0 else 1,
     )  # fmt: skip
+
+
+def _asked(field: Mapping[str, Any], text: str) -> tuple[int, int]:
+    """The sides that a `W*H`, or a word that stands for one, asks for."""
+    width, height = parse_size(field.get("x-pixels", {}).get("words", {}).get(text, text)) or (1280, 720)
+    return min(width, MOST_PX), min(height, MOST_PX)
 
 
 def _sides(pixels: int, aspect: float) -> tuple[int, int]:

@@ -28,12 +28,13 @@ from wanspec.media import MediaReader
 from wanspec.plan import Action, Plan, make_plan
 from wanspec.problem import Place, Problem
 from wanspec.quota import limits_of
-from wanspec.runner import Change, Outcome, Runner, Work
+from wanspec.runner import Runner
 from wanspec.settings import Settings
 from wanspec.source import Source
 from wanspec.spec.check import check_jobs, check_outputs, output_paths, settle
 from wanspec.spec.expand import expand
 from wanspec.task import Phase, Policy, State, fold
+from wanspec.work import Change, Outcome, Work
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send

@@ -154,6 +154,8 @@ class SqliteLedger:
         """
 
         def write(db: sqlite3.Connection) -> Wait | None:
+            if db.execute("SELECT 1 FROM event WHERE key = ? AND n >= ?", (key, seen)).fetchone():
+                raise LedgerConflict  # before any waiting: it is not this writer's job any more
             taken, unanswered = db.execute(
                 "SELECT count(*), coalesce(sum(unanswered), 0) FROM seat WHERE account = ? AND model = ? AND key <> ?",
                 (account, model, key),
@@ -271,7 +273,7 @@ def _transaction(
             db.execute("SAVEPOINT one")
             try:
                 outcomes.append((operation(db), None))
-            except sqlite3.IntegrityError:
+            except (sqlite3.IntegrityError, LedgerConflict):
                 db.execute("ROLLBACK TO one")
                 outcomes.append((None, LedgerConflict()))
             db.execute("RELEASE one")

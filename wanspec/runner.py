@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wanspec.artifacts import Artifacts, NotWhole, OutputTaken
@@ -55,68 +54,18 @@ from wanspec.task import (
     is_durable,
 )
 from wanspec.wire import list_request, query_request, read_list, read_query, read_submit, submit_request
+from wanspec.work import Change, Outcome, Work
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
 
-__all__ = ["Change", "Outcome", "Runner", "Work"]
+__all__ = ["Runner"]
 
 ACCOUNT = "main"
 DOWNLOADS = 4
 WINDOW_S = 300.0
 LIST_FAILURES = 40
 CLOCK_SKEW_S = 300.0
-
-
-@dataclass(slots=True, eq=False, kw_only=True)
-class Work:
-    """One key under way: its state, how many of its events are known here, and every job that wants its result."""
-
-    key: str
-    jobs: Sequence[Job]
-    state: State
-    seen: int
-
-    @property
-    def job(self) -> Job:
-        return self.jobs[0]
-
-    @property
-    def lane(self) -> str:
-        return self.job.model
-
-    @property
-    def is_paid(self) -> bool:
-        return self.state.phase is not Phase.NEW
-
-    @property
-    def priority(self) -> int:
-        return max(job.priority for job in self.jobs)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """Something happened to a job: what a view is told."""
-
-    job: Job
-    event: Event
-    before: State
-    after: State
-
-
-@dataclass(slots=True, kw_only=True)
-class Outcome:
-    """What became of a run. `halt` is the answer that stopped it, `trouble` our own reason."""
-
-    states: dict[str, State] = field(default_factory=dict)
-    submits: int = 0
-    written: list[str] = field(default_factory=list)
-    halt: Refused | Stumbled | None = None
-    halted_models: dict[str, Refused] = field(default_factory=dict)
-    trouble: WanspecError | None = None
-    taken: list[str] = field(default_factory=list)
-    orphans: list[str] = field(default_factory=list)
-    interrupted: bool = False
 
 
 class Runner:

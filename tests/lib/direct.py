@@ -7,29 +7,30 @@ A `crash` is an exception out of the transport or the ledger that ends that life
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
+from virtual import VirtualClock
+
+from mock_server.answers import Answer, Call
 from mock_server.media import Card, render
 from mock_server.scenario import Scenario
-from mock_server.service import Answer, Call, Service
-from virtual import EPOCH, VirtualClock
+from mock_server.service import Service
 from wanspec.api import Loaded, Session, load
 from wanspec.client import Download
 from wanspec.contract import load_contract
 from wanspec.errors import MaybeSent, NotSent
 from wanspec.ledger import SqliteLedger
 from wanspec.plan import Plan
-from wanspec.runner import Change, Outcome
 from wanspec.settings import Settings
 from wanspec.task import Policy
 from wanspec.wire import Reply, Request
-
-import json
-from urllib.parse import parse_qsl, urlsplit
+from wanspec.work import Change, Outcome
 
 __all__ = ["Bench", "Crash", "DirectTransport", "spec_text"]
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
+from mock_server.answers import Call
 from mock_server.scenario import Scenario
-from mock_server.service import Call, Service
+from mock_server.service import Service
 from wanspec.contract import load_contract
 from wanspec.contract.check import without_nulls
 from wanspec.event import Accepted, Refused, Succeeded

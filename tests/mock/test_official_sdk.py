@@ -38,6 +38,7 @@ POLL_S = 0.02
 POLLS = 200
 UNDER_WAY = ("PENDING", "RUNNING")
 AT_ONCE = Scenario(pending_s=(0, 0), running_s=(0, 0))
+SLOWLY = Scenario(pending_s=(0.3, 0.3), running_s=(0.3, 0.3))
 FOR_A_MINUTE = Scenario(pending_s=(60, 60))
 TIER_PIXELS = {"480P": 832 * 480, "720P": 1280 * 720}
 WIDE = 16 / 9
@@ -317,14 +318,14 @@ def test_the_picture_of_the_documents_is_made_once(
 # ---- the SDK's own waiting
 
 
-def test_call_waits_for_the_clip(live_mock: MockServer, point_sdk: Point, seed_body: SeedBody) -> None:
+def test_call_waits_for_the_clip(start_mock: Start, point_sdk: Point, seed_body: SeedBody) -> None:
     """`VideoSynthesis.call` polls by itself until there is a link, and has made one task."""
-    point_sdk(live_mock)
+    mock = point_sdk(start_mock(SLOWLY))
     answer = VideoSynthesis.call(**arguments(seed_body("000-create.curl")))
     assert (answer.status_code, answer.output.task_status) == (HTTPStatus.OK, "SUCCEEDED")
     assert_clip(clip_at(answer.output.video_url), FIRST_FRAME, WIDE)
-    assert live_mock.service.calls["poll"] >= 2
-    assert_one_task(live_mock, seconds=5)
+    assert mock.service.calls["poll"] >= 2
+    assert_one_task(mock, seconds=5)
 
 
 def test_call_waits_for_all_pictures(live_mock: MockServer, point_sdk: Point, seed_body: SeedBody) -> None:

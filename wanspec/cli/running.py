@@ -27,8 +27,8 @@ from wanspec.clock import Clock, ScaledClock, SystemClock
 from wanspec.plan import Action, Plan
 from wanspec.report.outcomes import exit_code, outcome_data, outcome_text
 from wanspec.report.progress import JsonLines, LiveLine, PlainLines, View
-from wanspec.runner import Change
 from wanspec.settings import Settings
+from wanspec.work import Change
 
 __all__ = ["fetch", "retry", "run"]
 

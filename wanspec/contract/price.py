@@ -29,7 +29,7 @@ def quantities(variant: Variant, body: Mapping[str, Any]) -> tuple[float | None,
     output = variant.data["output"]
     count = variant.value(body, output["count"]) if "count" in output else 1
     seconds = variant.value(body, output["seconds"]) if "seconds" in output else None
-    is_length = isinstance(seconds, int | float) and not isinstance(seconds, bool) and seconds > 0
+    is_length = isinstance(seconds, int | float) and not isinstance(seconds, bool) and 0 < seconds < 1e6
     return (float(seconds) if is_length and seconds is not None else None), (count if type(count) is int else None)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 from wanspec.contract import Contract, Retry
 from wanspec.errors import LedgerError, Unreachable
 from wanspec.plan import Action, Plan
-from wanspec.runner import Outcome
 from wanspec.task import Phase, State
 from wanspec.wire import redacted
+from wanspec.work import Outcome
 
 __all__ = ["exit_code", "outcome_data", "outcome_text"]
 

@@ -12,9 +12,9 @@ from collections import Counter
 from typing import Any, Protocol, TextIO
 
 from wanspec.event import Accepted, Began, Found, Progressed, Refused, Released, Saved, Searched, Stumbled, Succeeded
-from wanspec.runner import Change
 from wanspec.task import Phase
 from wanspec.wire import redacted
+from wanspec.work import Change
 
 __all__ = ["JsonLines", "LiveLine", "PlainLines", "View", "change_data", "describe"]
 

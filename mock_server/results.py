@@ -1,0 +1,108 @@
+"""Result files and uploads of the mock: signed links that expire, what stands behind them, and the temporary upload.
+
+A link carries `Expires` and `Signature`; past the one or with a wrong other the answer is the XML of an object store. Of an
+upload only digest and shape are kept. Paths are looked up, never opened. Pure; time comes in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from mock_server.answers import Answer, Call, Picture, Seeded, number, ok, xml
+from mock_server.tasks import Task
+
+__all__ = ["Results"]
+
+
+class Results:
+    """Links to results and the uploads of one mock."""
+
+    def __init__(self, seeded: Seeded, upload: Mapping[str, Any], shape_of: Callable[[bytes], float | None]) -> None:
+        self._seeded = seeded
+        self._upload = upload
+        self._shape_of = shape_of
+        self._policies = 0
+        self._uploads: dict[str, tuple[float, str, float | None]] = {}
+
+    def shape(self, key: str) -> float | None:
+        """Width over height of an uploaded picture."""
+        known = self._uploads.get(key)
+        return known[2] if known else None
+
+    def link(self, origin: str, task: Task, index: int, expires: int) -> str:
+        """The address of a result, good until `expires`."""
+        name = f"{task.id}/{index}.{ {'jpeg': 'jpg'}.get(task.output['format'], task.output['format']) }".replace(
+            " ", ""
+        )
+        signature = quote(self._signature(name, expires), safe="")
+        return f"{origin}/_results/{name}?Expires={expires}&OSSAccessKeyId=mock&Signature={signature}"
+
+    def _signature(self, name: str, expires: int) -> str:
+        secret = f"results/{self._seeded.seed}".encode()
+        return hmac.new(secret, f"{name}\n{expires}".encode(), hashlib.sha256).hexdigest()[:27] + "="
+
+    def download(self, call: Call, path: str, tasks: Mapping[str, Task], now: float) -> Answer:
+        """What stands behind a link."""
+        name = path.removeprefix("/_results/")
+        expires = number(call.query.get("Expires"), 0)
+        if not hmac.compare_digest(call.query.get("Signature", ""), self._signature(name, expires)):
+            return xml(403, "SignatureDoesNotMatch", "The request signature does not match.")
+        if now > expires:
+            return xml(403, "AccessDenied", "Request has expired.")
+        task_id, _, file = name.partition("/")
+        task = tasks.get(task_id)
+        if task is None:
+            return xml(404, "NoSuchKey", "The specified key does not exist.")
+        made, given = task.output, task.body.get("parameters") or {}
+        prompt = task.body["input"].get("prompt")
+        seed = given.get("seed") if isinstance(given, dict) else None
+        base = seed if isinstance(seed, int) and not isinstance(seed, bool) else task.number
+        picture = Picture(
+            format=made["format"], width=made["width"], height=made["height"], seconds=made["seconds"], sound=made["sound"],
+            model=task.model, prompt=prompt if isinstance(prompt, str) else "", seed=base + number(file.partition(".")[0], 0),
+        )  # fmt: skip
+        return Answer(picture=picture, content_type={"mp4": "video/mp4"}.get(picture.format, f"image/{picture.format}"))
+
+    def policy(self, call: Call, now: float) -> Answer:
+        """Leave to upload one file for some minutes."""
+        upload = self._upload
+        self._policies += 1
+        nth = self._policies
+        directory = f"dashscope-instant/{self._seeded.uuid(f'upload/{nth}')}"
+        return ok(
+            {
+                "request_id": self._seeded.uuid(f"policy/{nth}"),
+                "data": {
+                    "policy": f"mock-{int(now + upload['policy_s'])}",
+                    "signature": self._signature(directory, int(now + upload["policy_s"])),
+                    "upload_dir": directory,
+                    "upload_host": f"{call.origin}/_upload",
+                    "expire_in_seconds": upload["policy_s"],
+                    "max_file_size_mb": upload["max_mb"],
+                    "capacity_limit_mb": 999999999,
+                    "oss_access_key_id": "mock",
+                    "x_oss_object_acl": "private",
+                    "x_oss_forbid_overwrite": "true",
+                },
+            }
+        )
+
+    def upload(self, fields: Mapping[str, str], data: bytes | None, now: float) -> Answer:
+        """The form that a client posts to `upload_host`."""
+        key, policy = fields.get("key", ""), fields.get("policy", "")
+        expires = number(policy.removeprefix("mock-"), 0)
+        directory = key.rpartition("/")[0]
+        if data is None or not key or ".." in key:
+            return xml(400, "InvalidArgument", "The body of your POST request is not well-formed.")
+        if fields.get("Signature", "") != self._signature(directory, expires):
+            return xml(403, "SignatureDoesNotMatch", "The request signature does not match.")
+        if now > expires:
+            return xml(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
+        if key in self._uploads:
+            return xml(409, "FileAlreadyExists", "The object you specified already exists and can not be overwritten.")
+        self._uploads[key] = (now, hashlib.sha256(data).hexdigest(), self._shape_of(data))
+        return Answer(content_type="application/octet-stream")

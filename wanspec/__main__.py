@@ -1,0 +1,6 @@
+"""`python -m wanspec`."""
+
+from wanspec.cli.main import entry
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,64 @@
+"""What a runner works on and what it tells: a unit of work, a change, the outcome of a run. Values without behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from wanspec.errors import WanspecError
+from wanspec.event import Event, Refused, Stumbled
+from wanspec.job import Job
+from wanspec.task import Phase, State
+
+__all__ = ["Change", "Outcome", "Work"]
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class Work:
+    """One key under way: its state, how many of its events are known here, and every job that wants its result."""
+
+    key: str
+    jobs: Sequence[Job]
+    state: State
+    seen: int
+
+    @property
+    def job(self) -> Job:
+        return self.jobs[0]
+
+    @property
+    def lane(self) -> str:
+        return self.job.model
+
+    @property
+    def is_paid(self) -> bool:
+        return self.state.phase is not Phase.NEW
+
+    @property
+    def priority(self) -> int:
+        return max(job.priority for job in self.jobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """Something happened to a job: what a view is told."""
+
+    job: Job
+    event: Event
+    before: State
+    after: State
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What became of a run. `halt` is the answer that stopped it, `trouble` our own reason."""
+
+    states: dict[str, State] = field(default_factory=dict)
+    submits: int = 0
+    written: list[str] = field(default_factory=list)
+    halt: Refused | Stumbled | None = None
+    halted_models: dict[str, Refused] = field(default_factory=dict)
+    trouble: WanspecError | None = None
+    taken: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    interrupted: bool = False
