@@ -25,7 +25,7 @@ LAYERS = {
     "wanspec.spec": 2, "wanspec.job": 2, "wanspec.event": 2, "wanspec.task": 2, "wanspec.wire": 2, "wanspec.quota": 2,
     "wanspec.plan": 2, "wanspec.settings": 2, "wanspec.sidecar": 2,
     "wanspec.ledger": 3, "wanspec.client": 3, "wanspec.media": 3, "wanspec.artifacts": 3, "wanspec.clock": 3,
-    "wanspec.dispatch": 4, "wanspec.work": 2, "wanspec.runner": 4, "wanspec.report": 4,
+    "wanspec.dispatch": 4, "wanspec.work": 2, "wanspec.carry": 2, "wanspec.upload": 4, "wanspec.line": 4, "wanspec.search": 4, "wanspec.fetch": 4, "wanspec.runner": 4, "wanspec.report": 4,
     "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
 }  # fmt: skip
 MOCK_CORE = [f"mock_server.{name}" for name in ("answers", "results", "scenario", "service", "shapes", "tasks")]
@@ -121,7 +121,7 @@ def test_no_model_is_named_in_code(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(MODULES))
 def test_a_module_fits_in_one_reading_and_says_what_it_is(name: str) -> None:
-    """A docstring at its head, at most 400 lines, an `__all__` where something is public."""
+    """A docstring at its head, at most 420 lines, an `__all__` where something is public."""
     text = MODULES[name].read_text(encoding="utf-8")
     assert ast.get_docstring(tree_of(name)), name
     assert text.count("\n") <= 420, f"{name} has {text.count(chr(10))} lines"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import wave
 from pathlib import Path
 
 import pytest
 from direct import Bench, spec_text
+from PIL import Image
 from virtual import run_virtual
 
 from mock_server.scenario import Fault, Scenario
@@ -326,3 +328,55 @@ def test_a_foreign_file_at_an_output_path_is_left_alone(tmp_path: Path) -> None:
     outcome = run_virtual(lambda: bench.run(spec_text(1)))
     assert outcome.submits == 0
     assert target.stat().st_size > 1000
+
+
+LOCAL = """wanspec: 1
+jobs:
+  one: {model: wan2.6-i2v-flash, input: {prompt: rap, img_url: ./frame.png, audio_url: ./rap.wav}}
+  two: {model: wan2.6-i2v-flash, input: {prompt: another, img_url: ./frame.png, audio_url: ./rap.wav}}
+"""
+
+
+def make_media(folder: Path) -> None:
+    Image.new("RGB", (320, 240), "teal").save(folder / "frame.png")
+    with wave.open(str(folder / "rap.wav"), "wb") as sound:
+        sound.setnchannels(1)
+        sound.setsampwidth(2)
+        sound.setframerate(8000)
+        sound.writeframes(bytes(2 * 8000 * 4))
+
+
+def test_local_files_travel_inline_or_by_upload(tmp_path: Path) -> None:
+    """A small picture goes inside the request, sound by the temporary upload, once for both jobs; the key is the content's."""
+    make_media(tmp_path)
+    bench = Bench(tmp_path)
+    outcome = run_virtual(lambda: bench.run(LOCAL))
+    assert {state.phase for state in outcome.states.values()} == {Phase.DONE}
+    bodies = [task.body["input"] for task in bench.service.queues.tasks.values()]
+    assert all(body["img_url"].startswith("data:image/png;base64,iVBOR") for body in bodies)
+    assert len({body["audio_url"] for body in bodies}) == 1
+    assert bodies[0]["audio_url"].startswith("oss://dashscope-instant/")
+    assert bench.service.calls["upload"] == 1
+    note = json.loads((tmp_path / "mock-outputs/outputs/spec/one.mp4.json").read_text())
+    assert set(note["request"]["input"]["img_url"]) == {"sha256"}
+
+
+def test_an_upload_that_fails_is_repeated_and_costs_nothing(tmp_path: Path) -> None:
+    make_media(tmp_path)
+    bench = Bench(tmp_path)
+    outcome = run_virtual(
+        lambda: bench.run(LOCAL, fault=lambda where, nth: "maybe" if where == "before_upload" and nth < 3 else "")
+    )
+    assert {state.phase for state in outcome.states.values()} == {Phase.DONE}
+    assert len(bench.service.queues.tasks) == 2
+
+
+def test_a_file_that_changes_under_the_run_is_not_sent(tmp_path: Path) -> None:
+    """The key was made from other bytes: the job fails with that as its reason, before anything is submitted."""
+    make_media(tmp_path)
+    bench = Bench(tmp_path)
+    bench.load(LOCAL)
+    Image.new("RGB", (320, 240), "red").save(tmp_path / "frame.png")
+    outcome = run_virtual(lambda: bench.run(LOCAL))
+    assert {state.error.code for state in outcome.states.values() if state.error} == {"wanspec.MediaGone"}
+    assert not bench.service.queues.tasks

@@ -84,7 +84,10 @@ HISTORIES: dict[Phase, list[Event]] = {
 
 #: phase -> {event: phase afterwards}; everything that is not named raises. `retry` classes stand for a Refused.
 TABLE: dict[Phase, dict[str, Phase]] = {
-    Phase.NEW: {"Began": Phase.SUBMITTING, "Resumed": Phase.NEW, "Refused": Phase.FAILED},
+    Phase.NEW: {
+        "Began": Phase.SUBMITTING, "Resumed": Phase.NEW, "Refused": Phase.FAILED,
+        **{f"Refused:{retry}": Phase.NEW for retry in ("halt_account", "halt_model")},
+    },
     Phase.SUBMITTING: {
         "Accepted": Phase.WAITING, "Stumbled:no": Phase.NEW, "Stumbled:maybe": Phase.IN_DOUBT, "Resumed": Phase.IN_DOUBT,
         "Refused": Phase.FAILED,

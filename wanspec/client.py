@@ -7,7 +7,7 @@ left) and `MaybeSent` (nobody knows). Results come from other hosts and are aske
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -41,6 +41,7 @@ class Transport(Protocol):
 
     async def submit(self, request: Request, may_send: Callable[[], bool]) -> Reply: ...
     async def call(self, request: Request) -> Reply: ...
+    async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply: ...
     def download(self, url: str, offset: int) -> Any: ...
 
 
@@ -124,6 +125,22 @@ class HttpTransport:
                 lower = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(status=response.status, headers=lower, body=body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise outcome_of(error) from error
+
+    async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
+        """Post a file with a form, the file last, without the key.
+
+        Raises:
+            NotSent, MaybeSent: there was no whole answer.
+        """
+        form = aiohttp.FormData()
+        for name, value in fields.items():
+            form.add_field(name, value)
+        form.add_field("file", data, filename=fields["key"].rpartition("/")[2], content_type="application/octet-stream")
+        try:
+            async with self._results.post(url, data=form, allow_redirects=False) as response:
+                return Reply(status=response.status, body=await response.content.read(MAX_REPLY_BYTES))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise outcome_of(error) from error
 
     @asynccontextmanager

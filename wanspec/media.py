@@ -1,7 +1,7 @@
 """Local media files that a request names: what they are, and how they travel.
 
     survey(spec file, "./x.png") --> LocalMedia with digest, size, format, sides, seconds
-    inline(body)                 --> the body as it is sent: each LocalMedia as a data URI
+    data_uri / read_media        --> what is sent of it, provided that it is still the same file
 
 Files are read here and nowhere else on their way in. A digest is kept by (size, time, inode), so that a file used by a
 hundred jobs is read once.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -21,7 +20,7 @@ from wanspec.contract import LocalMedia, MediaFacts
 from wanspec.errors import WanspecError
 from wanspec.problem import nearest
 
-__all__ = ["MediaGone", "MediaReader", "inline", "probe"]
+__all__ = ["MediaGone", "MediaReader", "data_uri", "probe", "read_media"]
 
 _KINDS = {
     "png": "image", "jpeg": "image", "bmp": "image", "webp": "image", "tiff": "image", "gif": "image",
@@ -82,26 +81,30 @@ def probe(path: Path) -> MediaFacts:
     return MediaFacts(**facts | _decoded(path, facts["kind"]))
 
 
-def inline(body: Any) -> Any:
-    """The body with every local file as a data URI.
+def read_media(media: LocalMedia) -> bytes:
+    """The bytes of a local file, which are still those that the job's key was made from.
 
     Raises:
-        MediaGone: a file is not what it was when the job's key was made.
+        MediaGone: they are not.
     """
-    if isinstance(body, LocalMedia):
-        try:
-            data = Path(body.file).read_bytes()
-        except OSError as error:
-            raise MediaGone(f"{body}: {error.strerror}", hint="validate again") from error
-        if hashlib.sha256(data).hexdigest() != body.facts.sha256:
-            raise MediaGone(f"{body} has changed since the run began", hint="run again: it is other work now")
-        kind, name = body.facts.kind or "application", body.facts.format or "octet-stream"
-        return f"data:{_MIMES.get(name, f'{kind}/{name}')};base64,{base64.b64encode(data).decode('ascii')}"
-    if isinstance(body, Mapping):
-        return {name: inline(each) for name, each in body.items()}
-    if isinstance(body, list):
-        return [inline(each) for each in body]
-    return body
+    try:
+        data = Path(media.file).read_bytes()
+    except OSError as error:
+        raise MediaGone(f"{media}: {error.strerror}", hint="validate again") from error
+    if hashlib.sha256(data).hexdigest() != media.facts.sha256:
+        raise MediaGone(f"{media} has changed since the run began", hint="run again: it is other work now")
+    return data
+
+
+def data_uri(media: LocalMedia) -> str:
+    """A local file as a data URI.
+
+    Raises:
+        MediaGone: it is not what it was.
+    """
+    kind, name = media.facts.kind or "application", media.facts.format or "octet-stream"
+    encoded = base64.b64encode(read_media(media)).decode("ascii")
+    return f"data:{_MIMES.get(name, f'{kind}/{name}')};base64,{encoded}"
 
 
 def _resolve(spec_file: str, written: str) -> Path:

@@ -12,29 +12,29 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from wanspec.artifacts import Artifacts, NotWhole, OutputTaken
+from wanspec.artifacts import Artifacts, OutputTaken
+from wanspec.carry import carriages, replaced
 from wanspec.clock import Clock
 from wanspec.contract import Contract, Retry
 from wanspec.dispatch import LocalDispatcher
-from wanspec.errors import LedgerConflict, MaybeSent, NotSent, Unreachable, WanspecError
+from wanspec.errors import LedgerConflict, MaybeSent, NotSent, WanspecError
 from wanspec.event import (
     Accepted,
     Began,
     Event,
-    Found,
     Refused,
     Released,
     Resumed,
-    Saved,
-    SavedFile,
-    Searched,
     Stumbled,
     Succeeded,
 )
+from wanspec.fetch import Fetcher
 from wanspec.job import Job
 from wanspec.ledger import Ledger
-from wanspec.media import MediaGone, inline
+from wanspec.line import ACCOUNT, Line
+from wanspec.media import MediaGone, data_uri
 from wanspec.quota import Limits
+from wanspec.search import fits, search
 from wanspec.sidecar import sidecar
 from wanspec.spec.check import output_paths
 from wanspec.task import (
@@ -53,19 +53,14 @@ from wanspec.task import (
     holds_seat,
     is_durable,
 )
-from wanspec.wire import list_request, query_request, read_list, read_query, read_submit, submit_request
+from wanspec.upload import Uploader
+from wanspec.wire import query_request, read_query, read_submit, submit_request
 from wanspec.work import Change, Outcome, Work
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
 
 __all__ = ["Runner"]
-
-ACCOUNT = "main"
-DOWNLOADS = 4
-WINDOW_S = 300.0
-LIST_FAILURES = 40
-CLOCK_SKEW_S = 300.0
 
 
 class Runner:
@@ -86,25 +81,30 @@ class Runner:
         watch: Callable[[Change], None] = lambda change: None,
     ) -> None:
         self._ledger = ledger
-        self._transport = transport
         self._artifacts = artifacts
         self._contract = contract
         self._policy = policy
-        self._unreachable_s = unreachable_s
         self._clock = clock
         self._limits = limits
         self._origin = origin
         self._watch = watch
-        self._stopping = asyncio.Event()
-        self._downloads = asyncio.Semaphore(DOWNLOADS)
-        self._silent_since: float | None = None
+        self._line = Line(
+            transport,
+            ledger,
+            clock,
+            query_per_s=contract.service["query_per_s"] / 2,  # the other half is for people who look
+            unreachable_s=unreachable_s,
+            on_silence=self._halted_by,
+        )
+        self._uploader = Uploader(self._line, contract)
+        self._fetcher = Fetcher(self._line, artifacts, contract, self._poll)
         self._dispatcher: LocalDispatcher[Work]
         self.outcome = Outcome()
 
     def stop(self) -> None:
         """No new calls; those under way finish, and what is not over stays in the ledger."""
         self.outcome.interrupted = True
-        self._stopping.set()
+        self._line.stop()
 
     async def run_all(self, works: Sequence[Work], *, concurrency: int | None = None) -> Outcome:
         """Take every work to its end, or as far as it goes."""
@@ -120,7 +120,7 @@ class Runner:
         """One job from where it is to an end, or to where it has to wait for a person."""
         try:
             while (command := decide(work.state, self._policy(work.job.model))) is not None:
-                if not await self._sleep_until(command.at):
+                if not await self._line.sleep_until(command.at):
                     return
                 event = await self._perform(command, work)
                 if event is None:
@@ -148,27 +148,11 @@ class Runner:
                     self.outcome.written.append(output)
 
     def _is_open(self, model: str) -> bool:
-        return not (self._stopping.is_set() or self.outcome.halt or model in self.outcome.halted_models)
+        return not (self._line.is_stopping or self.outcome.halt or model in self.outcome.halted_models)
 
     def _halted_by(self, error: WanspecError) -> None:
         self.outcome.trouble = self.outcome.trouble or error
-        self._stopping.set()
-
-    async def _sleep_until(self, at: float) -> bool:
-        """Wait; False when the run is stopping (at once, however long the wait)."""
-        seconds = at - self._clock.now()
-        if self._stopping.is_set():
-            return False
-        if seconds <= 0:
-            return True
-        sleeping = asyncio.ensure_future(self._clock.sleep(seconds))
-        stopping = asyncio.ensure_future(self._stopping.wait())
-        try:
-            await asyncio.wait({sleeping, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            stopping.cancel()
-        return not self._stopping.is_set()
+        self._line.stop()
 
     async def _perform(self, command: Command, work: Work) -> Event | None:
         """Do what was decided and say what came of it; None when it must not be done now."""
@@ -178,11 +162,11 @@ class Runner:
             case Resume():
                 return Resumed(at=self._clock.now())
             case Search():
-                return await self._search(work)
+                return await search(work, self._policy(work.job.model), self._line, self._ledger, self._contract)
             case Poll():
                 return await self._poll(work)
             case Fetch():
-                return await self._fetch(work)
+                return await self._fetcher.fetch(work)
             case GiveUp(code=code, message=message):
                 return Refused(at=self._clock.now(), code=code, message=message, retry=Retry.NEVER)
 
@@ -230,16 +214,17 @@ class Runner:
         if retry is Retry.HALT_ACCOUNT and isinstance(event, Refused | Stumbled):
             self.outcome.halt = self.outcome.halt or event
             if isinstance(event, Stumbled):  # even asking is refused
-                self._stopping.set()
+                self._line.stop()
         elif retry in (Retry.HALT_MODEL, Retry.FIX_CALLER) and isinstance(event, Refused):
             self.outcome.halted_models.setdefault(work.job.model, event)
 
     async def _submit(self, work: Work) -> Event | None:
         """The submit protocol: intent on disk with seat and token, then the bytes, once."""
-        try:
-            body = await asyncio.to_thread(inline, work.job.body)
-        except MediaGone as error:
-            return Refused(at=self._clock.now(), code="wanspec.MediaGone", message=str(error), retry=Retry.NEVER)
+        if not self._is_open(work.job.model):
+            return None
+        body = await self._carried(work.job)
+        if body is None or isinstance(body, Refused):
+            return body
         request = submit_request(work.job.path, body)
         while True:
             if not self._is_open(work.job.model):
@@ -252,151 +237,45 @@ class Runner:
             )
             if wait is None:
                 break
-            if not await self._sleep_until(wait.at):
+            if not await self._line.sleep_until(wait.at):
                 return None
         before, work.state = work.state, evolve(work.state, began)
         work.seen += 1
         self._watch(Change(job=work.job, event=began, before=before, after=work.state))
         grace_s = self._policy(work.job.model).send_grace_s
         try:
-            reply = await self._transport.submit(request, lambda: self._clock.boot() - begun_at < grace_s)
+            reply = await self._line.submit(request, lambda: self._clock.boot() - begun_at < grace_s)
         except NotSent as error:
-            self._heard(nothing=error)
             return Stumbled(at=self._clock.now(), maybe_sent=False, what=str(error))
         except MaybeSent as error:
             return Stumbled(at=self._clock.now(), maybe_sent=True, what=str(error))
-        self._heard()
         return read_submit(reply, self._clock.now(), self._contract.faults)
 
-    async def _call_paced(self, request: Any) -> Any:
-        """A query, list or other free call within the account's one budget for them."""
-        per_s = self._contract.service["query_per_s"] / 2
-        at = await self._ledger.token(f"query/{ACCOUNT}", per_s, self._clock.now())
-        if not await self._sleep_until(at):
-            return None
-        try:
-            reply = await self._transport.call(request)
-        except (NotSent, MaybeSent) as error:
-            self._heard(nothing=error)
-            raise
-        self._heard()
-        return reply
-
-    def _heard(self, *, nothing: WanspecError | None = None) -> None:
-        """Keep watch over how long the service has been silent; end the run when that is too long."""
-        now = self._clock.now()
-        if nothing is None:
-            self._silent_since = None
-        elif self._silent_since is None:
-            self._silent_since = now
-        elif now - self._silent_since > self._unreachable_s:
-            hint = "everything submitted is in the ledger; the same command goes on"
-            self._halted_by(Unreachable(f"no answer for {now - self._silent_since:.0f} s; last: {nothing}", hint=hint))
+    async def _carried(self, job: Job) -> dict[str, Any] | Refused | None:
+        """The body as it is sent: local files inline or uploaded; None when the run is stopping."""
+        body: Any = job.body
+        for carriage in carriages(job, self._contract):
+            try:
+                if carriage.way == "data":
+                    value: Any = await asyncio.to_thread(data_uri, carriage.media)
+                else:
+                    value = await self._uploader.address(carriage.media, job.model)
+            except MediaGone as error:
+                return Refused(at=self._clock.now(), code="wanspec.MediaGone", message=str(error), retry=Retry.NEVER)
+            if value is None or isinstance(value, Refused):
+                return value
+            body = replaced(body, carriage.path, value)
+        return dict(body)
 
     async def _poll(self, work: Work) -> Event | None:
         try:
-            reply = await self._call_paced(query_request(work.state.task_id))
+            reply = await self._line.call(query_request(work.state.task_id))
         except (NotSent, MaybeSent) as error:
             return Stumbled(at=self._clock.now(), maybe_sent=False, what=str(error))
         if reply is None:
             return None
         model = self._contract.model(work.job.model)
         event = read_query(reply, self._clock.now(), model, self._contract.faults)
-        if isinstance(event, Succeeded) and work.state.provisional and not _fits(work.job, event):
+        if isinstance(event, Succeeded) and work.state.provisional and not fits(work.job, event):
             return Released(at=event.at, by="evidence", why=f"task {work.state.task_id} was made from another prompt")
         return event
-
-    async def _search(self, work: Work) -> Event | None:
-        """Look for the one task that can only be the answer that was lost."""
-        state, policy = work.state, self._policy(work.job.model)
-        since, until = state.began_at - policy.clock_skew_s, max(state.doubt_at, state.began_at) + policy.settle_s
-        found: dict[str, float] = {}
-        page, pages, failures = 1, 1, 0
-        while page <= pages:
-            request = list_request(work.job.model, since - WINDOW_S, until + WINDOW_S, self._contract, page=page)
-            try:
-                reply = await self._call_paced(request)
-                if reply is None:
-                    return None
-                listed = read_list(reply)
-            except (NotSent, MaybeSent):
-                listed = None
-            if listed is None:  # no evidence either way: ask again, this is no search yet
-                failures += 1
-                if failures > LIST_FAILURES:
-                    return Searched(at=self._clock.now())
-                if not await self._sleep_until(self._clock.now() + policy.poll_max_s):
-                    return None
-                continue
-            rows, pages = listed
-            found |= {row.task_id: row.created_at for row in rows if row.model == work.job.model}
-            page += 1
-        owners = await self._ledger.task_owners()
-        candidates = tuple(
-            sorted(each for each, created in found.items() if each not in owners and since <= created <= until)
-        )
-        if len(candidates) == 1:
-            return Found(at=self._clock.now(), task_id=candidates[0], provisional=True)
-        return Searched(at=self._clock.now(), candidates=candidates)
-
-    async def _fetch(self, work: Work) -> Event | None:
-        """Download every output that was produced."""
-        model = self._contract.model(work.job.model)
-        form = model.variant(work.job.body).data["output"]["format"] if model is not None else "mp4"
-        files: list[SavedFile] = []
-        async with self._downloads:
-            for index, result in enumerate(work.state.results):
-                if not result.url:
-                    continue
-                name = f"{index}.{'jpg' if form == 'jpeg' else form}"
-                stored = self._artifacts.stored(work.key, name)
-                if stored is None:
-                    saved = await self._download(work, name, result.url)
-                    if not isinstance(saved, SavedFile):
-                        return saved
-                    stored = saved
-                files.append(stored)
-        return Saved(at=self._clock.now(), files=tuple(files))
-
-    async def _download(self, work: Work, name: str, url: str) -> SavedFile | Event | None:
-        if self._stopping.is_set():
-            return None
-        offset = self._artifacts.partial_bytes(work.key, name)
-        try:
-            async with self._transport.download(url, offset) as download:
-                if download.status in (200, 206):
-                    return await self._artifacts.receive(
-                        work.key, name, download.chunks, offset=download.offset, size_bytes=download.size_bytes
-                    )
-                status = download.status
-        except (NotSent, MaybeSent, NotWhole) as error:
-            if work.state.stumbles % 3 == 2:  # perhaps it is the link that is at fault, not the network
-                return await self._fresh_links(work)
-            return Stumbled(at=self._clock.now(), maybe_sent=False, what=str(error))
-        if status == 416:  # what is there does not fit what is offered: begin again
-            self._artifacts.discard_partial(work.key, name)
-        elif status in (403, 404, 410):
-            return await self._fresh_links(work)
-        return Stumbled(at=self._clock.now(), maybe_sent=False, what=f"HTTP {status} for the result")
-
-    async def _fresh_links(self, work: Work) -> Event | None:
-        """A link that died: ask the task for a new one; never a new task."""
-        event = await self._poll(work)
-        if isinstance(event, Succeeded) and event.results != work.state.results:
-            return event
-        if event is None:
-            return None
-        now, dies_at = self._clock.now(), work.state.expires_at
-        if isinstance(event, Succeeded) and dies_at is not None and now > dies_at + CLOCK_SKEW_S:
-            what = f"task {work.state.task_id} succeeded, but its link has died and the task gives no new one"
-            return Refused(at=now, code="wanspec.ResultLost", message=what, retry=Retry.NEVER)
-        return Stumbled(at=now, maybe_sent=False, what="the link is refused and the task gives no new one")
-
-
-def _fits(job: Job, event: Succeeded) -> bool:
-    """Whether a task that was found may be the job's: by the prompt it says it was made from, if it says so."""
-    given = job.body.get("input", {})
-    prompt = given.get("prompt") if isinstance(given, dict) else None
-    if not event.orig_prompt or not isinstance(prompt, str):
-        return True
-    return prompt.startswith(event.orig_prompt) or event.orig_prompt.startswith(prompt)

@@ -270,6 +270,11 @@ def _unchanged(state: State, _event: Resumed) -> State:
 
 
 def _refused_new(state: State, event: Refused) -> State:
+    phase = Phase.NEW if event.retry in _KEEPS_PENDING else Phase.FAILED
+    return replace(state, phase=phase, error=event)
+
+
+def _refused_fetching(state: State, event: Refused) -> State:
     return replace(state, phase=Phase.FAILED, error=event)
 
 
@@ -327,7 +332,7 @@ _TABLE: dict[tuple[Phase, type[Any]], Any] = {
     (Phase.FETCHING, Succeeded): _succeeded,
     (Phase.FETCHING, Saved): _saved,
     (Phase.FETCHING, Stumbled): _stumbled_later,
-    (Phase.FETCHING, Refused): _refused_new,
+    (Phase.FETCHING, Refused): _refused_fetching,
     (Phase.FETCHING, Resumed): _unchanged,
     (Phase.DONE, Released): _released,
     (Phase.FAILED, Released): _released,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
@@ -88,6 +88,11 @@ class DirectTransport:
         if answer.then:
             raise MaybeSent("the connection was closed")
         return Reply(status=answer.status, headers=dict(answer.headers), body=_bytes(answer))
+
+    async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
+        await self._trouble("before_upload")
+        answer = self.service.results.upload(fields, data, self.clock.now())
+        return Reply(status=answer.status, body=_bytes(answer))
 
     @asynccontextmanager
     async def download(self, url: str, offset: int) -> AsyncIterator[Download]:

@@ -179,6 +179,33 @@ def test_a_success_is_answered_as_printed(
         assert actual["output"]["task_metrics"] == printed["output"]["task_metrics"]
 
 
+@pytest.mark.parametrize(
+    ("scenario", "keys"),
+    [
+        (ALWAYS_PENDING, {"task_id", "task_status", "submit_time"}),
+        (ALWAYS_RUNNING, {"task_id", "task_status", "submit_time", "scheduled_time"}),
+    ],
+    ids=["pending", "running"],
+)
+@pytest.mark.parametrize(
+    ("document", "path", "more"), [("000", VIDEO, set()), ("002", IMAGE, {"task_metrics"})], ids=["clip", "picture"]
+)
+def test_a_task_under_way_shows_when_but_not_what(
+    document: str,
+    path: str,
+    more: set[str],
+    scenario: Scenario,
+    keys: set[str],
+    start_mock: Start,
+    seed_body: SeedBody,
+) -> None:
+    """Before its end a task has the times that have passed, for pictures a count, and neither result nor usage."""
+    mock = start_mock(scenario)
+    answer = send(mock, "GET", f"/tasks/{submit(mock, seed_body(f'{document}-create.curl'), path)}").json
+    assert set(answer) == {"request_id", "output"}
+    assert set(answer["output"]) == keys | more
+
+
 def test_times_are_those_of_beijing_in_order(live_mock: MockServer) -> None:
     """submit_time, scheduled_time and end_time follow each other and are UTC+8, whatever zone the mock runs in."""
     before = datetime.now(UTC).replace(tzinfo=None) + UTC_8
@@ -236,6 +263,7 @@ def test_a_bad_key_is_refused_as_printed(
 
 
 NO_SYNC = (403, "AccessDenied", "current user api does not support synchronous calls.")
+NO_ASYNC = (403, "AccessDenied", "current user api does not support asynchronous calls.")
 BAD_BODY = (400, "InvalidParameter", "Required body invalid, please check the request body format.")
 BAD_MODEL = (400, "InvalidParameter", "Model not exist.")
 BAD_PATH = (400, "InvalidParameter", "url error, please check url！")
@@ -306,6 +334,7 @@ ODD_CALLS: dict[str, tuple[str, str, Any]] = {
     "parameters that are a list": ("POST", VIDEO, first_frame() | {"parameters": [1]}),
     "a list from a month that is none": ("GET", "/tasks?start_time=20261399999999", None),
     "a page number that is no decimal": ("GET", "/tasks?page_no=%C2%B2", None),
+    "a method that no path has": ("PUT", "/tasks/1111", None),
 }
 
 
@@ -316,6 +345,13 @@ def test_odd_values_get_an_answer_of_the_service(name: str, live_mock: MockServe
     reply = send(live_mock, method, path, headers=SUBMIT, body=body)
     assert reply.status in (200, 400), reply
     assert "request_id" in reply.json
+
+
+@pytest.mark.parametrize("query", ["", "?Expires=1&Signature=forged", "?Signature=%C3%A9", "?Expires=%C2%B2"])
+def test_a_link_that_was_not_signed_is_refused_in_xml(query: str, live_mock: MockServer) -> None:
+    """A result address without its own signature is 403 in XML, whatever is written in its place."""
+    reply = send(live_mock, "GET", f"/_results/86ecf553/0.mp4{query}", base="")
+    assert (reply.status, reply.headers.get_content_type()) == (403, "application/xml")
 
 
 # ---- the documents' own commands and scripts
@@ -687,21 +723,40 @@ MESSAGES = {
     "input": {"messages": [{"role": "user", "content": [{"text": "a flower shop"}]}]},
     "parameters": {"size": "1280*1280", "n": 1},
 }
+AT_ONCE_PATH = "/services/aigc/multimodal-generation/generation"
 
 
-@pytest.mark.parametrize("call", ["task", "at once"])
-def test_models_that_speak_messages_answer_in_choices(call: str, start_mock: Start) -> None:
-    """Row 11: wan2.6-t2i makes a task at one path and answers at once at another; both put the picture in `choices`."""
-    mock = start_mock(AT_ONCE)
-    if call == "task":
-        answer = outcome(mock, submit(mock, MESSAGES, "/services/aigc/image-generation/generation"))
-    else:
-        path = "/services/aigc/multimodal-generation/generation"
-        reply = send(mock, "POST", path, headers=without("X-DashScope-Async"), body=MESSAGES)
-        assert reply.status == 200, reply
-        answer = reply.json
+def assert_one_choice(answer: Any) -> None:
+    """A result in the form of messages: one picture in one choice, which can be downloaded."""
     (choice,) = answer["output"]["choices"]
     assert choice["message"]["role"] == "assistant"
     (content,) = choice["message"]["content"]
     assert requests.get(content["image"], timeout=10).headers["Content-Type"] == "image/png"
     assert answer["usage"]["image_count"] == 1
+
+
+def test_a_task_of_messages_ends_in_choices(start_mock: Start) -> None:
+    """Row 11: wan2.6-t2i makes a task at the path of image generation, whose picture stands in `choices`."""
+    mock = start_mock(AT_ONCE)
+    assert_one_choice(outcome(mock, submit(mock, MESSAGES, "/services/aigc/image-generation/generation")))
+    assert mock.service.bill()["images"] == 1
+
+
+def test_messages_are_answered_at_once_without_a_task(start_mock: Start) -> None:
+    """Row 11: at the other path, without the async header, the answer is the result; there is nothing to poll or list."""
+    mock = start_mock(AT_ONCE)
+    reply = send(mock, "POST", AT_ONCE_PATH, headers=without("X-DashScope-Async"), body=MESSAGES)
+    assert reply.status == 200, reply
+    assert_one_choice(reply.json)
+    assert set(reply.json) == {"request_id", "output", "usage"}
+    assert "task_id" not in reply.json["output"]
+    assert mock.service.bill()["images"] == 1
+    assert send(mock, "GET", "/tasks").json["total"] == 0
+
+
+@pytest.mark.parametrize("model", ["wan2.6-t2i", "qwen-image-2.0"])
+def test_the_path_that_answers_at_once_makes_no_tasks(model: str, live_mock: MockServer) -> None:
+    """Row 11: there the async header is refused, as its absence is elsewhere."""
+    reply = send(live_mock, "POST", AT_ONCE_PATH, headers=SUBMIT, body=MESSAGES | {"model": model})
+    assert (reply.status, reply.json["code"], reply.json["message"]) == NO_ASYNC
+    assert live_mock.service.bill()["tasks"] == 0

@@ -16,7 +16,6 @@ from mock_server.scenario import Scenario, scenario_from
 from wanspec.api import Session
 from wanspec.clock import Clock, ScaledClock
 from wanspec.errors import SettingsError
-from wanspec.media import inline
 from wanspec.settings import Secret
 from wanspec.task import Phase
 
@@ -31,8 +30,7 @@ async def embedded_mock(session: Session, clock: Clock) -> AsyncIterator[tuple[s
     async with MockServer(now=clock.now) as server:
         for work in await session.works():
             if work.state.phase in (Phase.WAITING, Phase.FETCHING):
-                body = await asyncio.to_thread(inline, work.job.body)
-                server.service.restore(work.state.task_id, body, work.state.accepted_at)
+                server.service.restore(work.state.task_id, dict(work.job.body), work.state.accepted_at)
         yield server.base_url, Secret(MOCK_KEY)
 
 

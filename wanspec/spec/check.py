@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from wanspec.carry import media_fields, replaced
 from wanspec.contract import Checker, Contract, Finding, LocalMedia, MediaFacts
 from wanspec.contract.check import without_nulls
 from wanspec.contract.media import form_of
@@ -18,7 +19,7 @@ from wanspec.contract.price import quantities
 from wanspec.job import Job, key_of
 from wanspec.problem import Label, Problem, Severity
 from wanspec.spec.expand import slug
-from wanspec.spec.expression import ExpressionError, resolve
+from wanspec.spec.expression import ExpressionError, has_expression, resolve
 
 __all__ = ["check_jobs", "check_outputs", "local_references", "output_paths", "settle"]
 
@@ -30,30 +31,10 @@ _ODD = re.compile(r'[\x00-\x1f<>:"|?*]')
 
 def local_references(job: Job, contract: Contract) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """The media fields of a job that name a local file, with what is written there."""
-    model = contract.model(job.model)
-    if model is None:
-        return
-    variant = model.variant(job.body)
-    for part in ("input", "parameters"):
-        given = job.body.get(part)
-        if isinstance(given, Mapping):
-            for name, value in given.items():
-                yield from _media_values(value, variant.data[part].get("properties", {}).get(name), (part, name))
-
-
-def _media_values(value: Any, schema: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    if not isinstance(schema, dict):
-        return
-    if isinstance(value, str):
-        local = form_of(value) == "unknown" and "://" not in value.removeprefix("file://")
-        if "x-media" in schema and local and value and "${{" not in value:
+    for path, value, _ in media_fields(job, contract):
+        is_address = "://" in value.removeprefix("file://") or has_expression(value)
+        if value and form_of(value) == "unknown" and not is_address:
             yield path, value
-    elif isinstance(value, list):
-        for index, each in enumerate(value):
-            yield from _media_values(each, schema.get("items"), (*path, index))
-    elif isinstance(value, Mapping):
-        for name, each in value.items():
-            yield from _media_values(each, schema.get("properties", {}).get(name), (*path, name))
 
 
 def settle(job: Job, contract: Contract, survey: Survey) -> tuple[Job, list[Problem]]:
@@ -64,7 +45,7 @@ def settle(job: Job, contract: Contract, survey: Survey) -> tuple[Job, list[Prob
         found = survey(job.file, written)
         if isinstance(found, tuple):
             message, hint = found
-            body = _replaced(body, path, LocalMedia(written, file="", facts=MediaFacts(size_bytes=0, sha256="")))
+            body = replaced(body, path, LocalMedia(written, file="", facts=MediaFacts(size_bytes=0, sha256="")))
             problems.append(
                 Problem(
                     code="W109",
@@ -77,7 +58,7 @@ def settle(job: Job, contract: Contract, survey: Survey) -> tuple[Job, list[Prob
                 )
             )
         else:
-            body = _replaced(body, path, found)
+            body = replaced(body, path, found)
     model = contract.model(job.model)
     service_path = model.path if model is not None else ""
     body = without_nulls(dict(body))
@@ -212,12 +193,3 @@ def _path_fault(path: str) -> str:
     if any(len(part.encode()) > 240 for part in parts) or any(part.endswith((" ", ".")) for part in parts):
         return "has a part that a file system refuses"
     return ""
-
-
-def _replaced(body: Any, path: tuple[str | int, ...], value: Any) -> Any:
-    if not path:
-        return value
-    step, rest = path[0], path[1:]
-    copy: Any = dict(body) if isinstance(body, Mapping) else list(body)
-    copy[step] = _replaced(copy[step], rest, value)
-    return copy

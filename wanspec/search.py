@@ -1,0 +1,79 @@
+"""Looking for an answer that was lost: the one task in the service's list that can only be it.
+
+A doubtful POST made a task of its model between its beginning and the latest moment at which it can have arrived. Tasks that
+any job here knows are left out. Exactly one is left: it is adopted, provisionally, until its result shows the right prompt.
+None, or several, is no answer. At most one POST of a model is ever unanswered, so one is what there can be.
+"""
+
+from __future__ import annotations
+
+from wanspec.contract import Contract
+from wanspec.errors import MaybeSent, NotSent
+from wanspec.event import Event, Found, Searched, Succeeded
+from wanspec.job import Job
+from wanspec.ledger import Ledger
+from wanspec.line import Line
+from wanspec.task import Policy
+from wanspec.wire import Row, list_request, read_list
+from wanspec.work import Work
+
+__all__ = ["fits", "search"]
+
+#: the list is asked for a wider window than is believed: the zone of its clock is known for Beijing only
+MARGIN_S = 300.0
+LIST_FAILURES = 40
+
+
+async def search(work: Work, policy: Policy, line: Line, ledger: Ledger, contract: Contract) -> Event | None:
+    """Found or Searched; None when the run is stopping."""
+    state = work.state
+    since = state.began_at - policy.clock_skew_s
+    until = max(state.doubt_at, state.began_at) + policy.settle_s
+    rows = await _listed(work.job.model, since, until, policy, line, contract)
+    if rows is None:
+        return None
+    owners = await ledger.task_owners()
+    candidates = {
+        row.task_id
+        for row in rows
+        if row.model == work.job.model and row.task_id not in owners and since <= row.created_at <= until
+    }
+    if len(candidates) == 1:
+        return Found(at=line.now(), task_id=candidates.pop(), provisional=True)
+    return Searched(at=line.now(), candidates=tuple(sorted(candidates)))
+
+
+async def _listed(
+    model: str, since: float, until: float, policy: Policy, line: Line, contract: Contract
+) -> list[Row] | None:
+    """All pages of the list; what cannot be read is asked for again, and after very many failures there is nothing."""
+    rows: list[Row] = []
+    page, pages, failures = 1, 1, 0
+    while page <= pages and failures <= LIST_FAILURES:
+        request = list_request(model, since - MARGIN_S, until + MARGIN_S, contract, page=page)
+        try:
+            reply = await line.call(request)
+        except (NotSent, MaybeSent):
+            reply = None
+        if line.is_stopping:
+            return None
+        listed = read_list(reply) if reply is not None else None
+        if listed is None:  # no evidence either way
+            failures += 1
+            if not await line.sleep_until(line.now() + policy.poll_max_s):
+                return None
+            continue
+        some, pages = listed
+        rows += some
+        page += 1
+    return rows
+
+
+def fits(job: Job, event: Succeeded) -> bool:
+    """Whether a task that was found may be the job's: by the prompt it says it was made from, if it says so."""
+    given = job.body.get("input", {})
+    prompt = given.get("prompt") if isinstance(given, dict) else None
+    if not event.orig_prompt or not isinstance(prompt, str):
+        return True
+    # The service cuts long prompts, and may give back what it has cut.
+    return prompt.startswith(event.orig_prompt) or event.orig_prompt.startswith(prompt)

@@ -1,0 +1,89 @@
+"""The service's temporary upload: a policy for each file, a form with the file last, an `oss://` address for 48 hours.
+
+Uploads are free and private, so they are repeated under a new policy when anything goes wrong. An address is good for one
+model and is used again within a run while it has an hour left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from wanspec.carry import policy_request, read_policy, upload_fields
+from wanspec.contract import Contract, LocalMedia, Retry
+from wanspec.errors import MaybeSent, NotSent, WanspecError
+from wanspec.event import Refused
+from wanspec.line import Line
+from wanspec.media import read_media
+from wanspec.wire import Reply
+
+__all__ = ["Uploader"]
+
+TRIES = 5
+SPARE_S = 3600.0
+
+
+class Uploader:
+    """Uploads local files and remembers their addresses by (digest, model)."""
+
+    def __init__(self, line: Line, contract: Contract) -> None:
+        self._line = line
+        self._contract = contract
+        self._known: dict[tuple[str, str], tuple[str, float]] = {}
+        self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def address(self, media: LocalMedia, model: str) -> str | Refused | None:
+        """The `oss://` address of a file for a model; a Refused when the service will not have it; None when stopping.
+
+        Raises:
+            MediaGone: the file is not what it was.
+        """
+        key = (media.facts.sha256, model)
+        async with self._locks.setdefault(key, asyncio.Lock()):
+            known = self._known.get(key)
+            if known is not None and known[1] > self._line.now() + SPARE_S:
+                return known[0]
+            answer: Any = None
+            for nth in range(TRIES):
+                if self._line.is_stopping:
+                    return None
+                if nth and not await self._line.sleep_until(self._line.now() + 2.0**nth):
+                    return None
+                answer = await self._once(media, model)
+                if isinstance(answer, str):
+                    self._known[key] = (answer, self._line.now() + self._contract.service["upload"]["link_s"])
+                    return answer
+                if isinstance(answer, Refused) and answer.retry in (Retry.HALT_ACCOUNT, Retry.HALT_MODEL, Retry.NEVER):
+                    return answer
+            return answer if isinstance(answer, Refused) else self._refused("wanspec.UploadFailed", str(answer))
+
+    async def _once(self, media: LocalMedia, model: str) -> str | Refused | WanspecError:
+        try:
+            asked = await self._line.call(policy_request(model))
+            if asked is None:
+                return NotSent("stopping")
+            reply = asked
+            policy = read_policy(reply)
+            if policy is None:
+                return self._explained(reply)
+            fields = upload_fields(policy, media)
+            data = await asyncio.to_thread(read_media, media)
+            reply = await self._line.transport.upload(policy.host, fields, data)
+        except (NotSent, MaybeSent) as error:
+            self._line.heard(nothing=error)
+            return error
+        self._line.heard()
+        return f"oss://{fields['key']}" if reply.status == 200 else self._explained(reply)
+
+    def _explained(self, reply: Reply) -> Refused:
+        body = reply.json() or {}
+        code, message = (
+            str(body.get("code") or ""),
+            str(body.get("message") or reply.body[:200].decode("utf-8", "replace")),
+        )
+        fault = self._contract.faults.find("upload", reply.status, code or None, message)
+        retry = fault.retry if fault is not None else Retry.REFRESH_POLICY
+        return self._refused(code or f"HTTP {reply.status}", f"upload: {message}", retry, reply.status)
+
+    def _refused(self, code: str, message: str, retry: Retry = Retry.FIX_MEDIA, http: int | None = None) -> Refused:
+        return Refused(at=self._line.now(), code=code, message=message, retry=retry, http=http)
