@@ -92,7 +92,7 @@ async def _media(request: web.Request, answer: Answer, gallery: Gallery) -> web.
         "Content-Type": answer.content_type,
     }
     start, end, status = 0, len(data), 200
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("Range", ""))
+    wanted = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", request.headers.get("Range", ""))
     if wanted is not None:
         start = int(wanted[1])
         end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)

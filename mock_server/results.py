@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,16 @@ from mock_server.answers import Answer, Call, Picture, Seeded, number, ok, xml
 from mock_server.tasks import Task
 
 __all__ = ["Results"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """What is kept of an uploaded file."""
+
+    at: float
+    sha256: str
+    shape: float | None
+    model: str
 
 
 class Results:
@@ -26,12 +37,18 @@ class Results:
         self._upload = upload
         self._shape_of = shape_of
         self._policies = 0
-        self._uploads: dict[str, tuple[float, str, float | None]] = {}
+        self._uploads: dict[str, Upload] = {}
+        self._models: dict[str, str] = {}
 
     def shape(self, key: str) -> float | None:
         """Width over height of an uploaded picture."""
         known = self._uploads.get(key)
-        return known[2] if known else None
+        return known.shape if known else None
+
+    def is_readable(self, key: str, model: str, now: float) -> bool:
+        """Whether a request for a model may use an upload: it is there, of that model, and not too old."""
+        known = self._uploads.get(key)
+        return known is not None and known.model == model and now - known.at <= self._upload["link_s"]
 
     def link(self, origin: str, task: Task, index: int, expires: int) -> str:
         """The address of a result, good until `expires`."""
@@ -45,16 +62,16 @@ class Results:
         secret = f"results/{self._seeded.seed}".encode()
         return hmac.new(secret, f"{name}\n{expires}".encode(), hashlib.sha256).hexdigest()[:27] + "="
 
-    def download(self, call: Call, path: str, tasks: Mapping[str, Task], now: float) -> Answer:
+    def download(self, call: Call, path: str, tasks: Iterable[Mapping[str, Task]], now: float) -> Answer:
         """What stands behind a link."""
         name = path.removeprefix("/_results/")
         expires = number(call.query.get("Expires"), 0)
-        if not hmac.compare_digest(call.query.get("Signature", ""), self._signature(name, expires)):
+        if not hmac.compare_digest(call.query.get("Signature", "").encode(), self._signature(name, expires).encode()):
             return xml(403, "SignatureDoesNotMatch", "The request signature does not match.")
         if now > expires:
             return xml(403, "AccessDenied", "Request has expired.")
         task_id, _, file = name.partition("/")
-        task = tasks.get(task_id)
+        task = next((each[task_id] for each in tasks if task_id in each), None)
         if task is None:
             return xml(404, "NoSuchKey", "The specified key does not exist.")
         made, given = task.output, task.body.get("parameters") or {}
@@ -73,6 +90,7 @@ class Results:
         self._policies += 1
         nth = self._policies
         directory = f"dashscope-instant/{self._seeded.uuid(f'upload/{nth}')}"
+        self._models[directory] = call.query.get("model", "")
         return ok(
             {
                 "request_id": self._seeded.uuid(f"policy/{nth}"),
@@ -104,5 +122,10 @@ class Results:
             return xml(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
         if key in self._uploads:
             return xml(409, "FileAlreadyExists", "The object you specified already exists and can not be overwritten.")
-        self._uploads[key] = (now, hashlib.sha256(data).hexdigest(), self._shape_of(data))
+        self._uploads[key] = Upload(
+            at=now,
+            sha256=hashlib.sha256(data).hexdigest(),
+            shape=self._shape_of(data),
+            model=self._models.get(directory, ""),
+        )
         return Answer(content_type="application/octet-stream")

@@ -57,6 +57,7 @@ class Service:
         self._arrivals: dict[str, float] = {}
         self._fault_calls: dict[str, int] = {}
         self._refusals = 0
+        self.at_once: dict[str, Task] = {}
         self._seeded = Seeded(self.scenario.seed)
         self.results = Results(self._seeded, self.contract.service["upload"], self._shape_of)
 
@@ -76,7 +77,7 @@ class Service:
     def _route(self, call: Call, path: str, now: float) -> tuple[str, Answer]:
         if path.startswith("/_results/"):
             return "download", self._faulty(
-                "download", lambda: self.results.download(call, path, self.queues.tasks, now)
+                "download", lambda: self.results.download(call, path, (self.queues.tasks, self.at_once), now)
             )
         if not call.path.startswith(BASE):
             return "other", self._refuse("path_not_found")
@@ -91,13 +92,13 @@ class Service:
             if found[2]:
                 return "cancel", self._cancel(found[1], call, now)
             if call.method != "GET":
-                return "poll", self._refuse("method")
+                return "poll", self._refuse("method", message=f"Request method '{call.method}' is not supported.")
             return "poll", self._faulty("poll", lambda: self._query(call, found[1], now))
         if path.startswith("/services/aigc/"):
             if path not in self.contract.service["paths"]:
                 return "create", self._refuse("path_not_found")
             if call.method != "POST":
-                return "create", self._refuse("method")
+                return "create", self._refuse("method", message=f"Request method '{call.method}' is not supported.")
             if isinstance(key, Answer):
                 return "create", key
             return "create", self._faulty("create", lambda: self._create(call, path, key, now))
@@ -118,6 +119,11 @@ class Service:
         model = self.contract.models[body["model"]]
         task = self._task(model, body, model.path, "restored", created_at, None)
         self.queues.add(dataclasses.replace(task, id=task_id))
+
+    def _account(self, call: Call) -> str:
+        """Whose budget a call takes from."""
+        key = self._key(call)
+        return key if isinstance(key, str) else ""
 
     # ---- creating
 
@@ -146,7 +152,7 @@ class Service:
             return self._refuse("field_required", code="InvalidParameter", message=refusal_text(at_the_door))
         if (busy := self._busy(model, key_alias, now)) is not None:
             return busy
-        fault = ("InvalidParameter", refusal_text(errors[0])) if errors else self._media_fault(call, body)
+        fault = ("InvalidParameter", refusal_text(errors[0])) if errors else self._media_fault(call, body, now)
         task = self._task(model, body, path, key_alias, now, fault)
         if at_once:
             return self._at_once(call, task, now)
@@ -159,17 +165,24 @@ class Service:
         if task.fault is not None:
             return self._refuse("field_required", code=task.fault[0], message=task.fault[1])
         task.status, task.started_at, task.ended_at = "SUCCEEDED", now, now
-        self.queues.tasks[task.id] = task
+        self.at_once[task.id] = task
         answer = self._result(call, task, now)
         for name in ("task_id", "task_status", "submit_time", "scheduled_time", "end_time"):
             answer["output"].pop(name, None)
         return ok({**answer, "request_id": task.request_id})
 
-    def _media_fault(self, call: Call, body: dict[str, Any]) -> tuple[str, str] | None:
-        """An `oss://` reference needs the header that resolves it."""
-        row = self.contract.faults.by_id["param_data_inspection"]
-        unresolved = '"oss://' in json.dumps(body) and call.headers.get("x-dashscope-ossresourceresolve") != "enable"
-        return (row.code or "", row.message) if unresolved else None
+    def _media_fault(self, call: Call, body: dict[str, Any], now: float) -> tuple[str, str] | None:
+        """An `oss://` reference needs the header that resolves it, and an upload for this model behind it."""
+        text = json.dumps(body, ensure_ascii=False)
+        if not self.scenario.check or '"oss://' not in text:
+            return None
+        if call.headers.get("x-dashscope-ossresourceresolve", "").lower() != "enable":
+            row = self.contract.faults.by_id["param_data_inspection"]
+            return row.code or "", row.message
+        keys = re.findall(r'"oss://([^"]+)"', text)
+        if all(self.results.is_readable(key, body["model"], now) for key in keys):
+            return None
+        return "InvalidParameter", "You don't have authorization to access the media resource."
 
     def _busy(self, model: Model, account: str, now: float) -> Answer | None:
         per_s = self.scenario.submit_per_s or model.submit_per_s
@@ -229,7 +242,7 @@ class Service:
 
     def _query(self, call: Call, task_id: str, now: float) -> Answer:
         per_s = self.scenario.query_per_s or self.contract.service["query_per_s"]
-        if not self._token("query", per_s, now):
+        if not self._token(f"query/{self._account(call)}", per_s, now):
             return self._refuse("rate_quota")
         task = self.queues.tasks.get(task_id)
         request_id = self._seeded.uuid(f"query/{self.calls.get('poll', 0)}/{task_id}")
@@ -253,7 +266,7 @@ class Service:
 
     def _list(self, call: Call, now: float) -> Answer:
         per_s = self.scenario.query_per_s or self.contract.service["query_per_s"]
-        if not self._token("query", per_s, now):
+        if not self._token(f"query/{self._account(call)}", per_s, now):
             return self._refuse("rate_quota")
         query = call.query
         since, until = self._window(query, now)
@@ -298,9 +311,12 @@ class Service:
         return since, until if until is not None else since + 2 * 86400
 
     def _cancel(self, task_id: str, call: Call, now: float) -> Answer:
+        per_s = self.scenario.query_per_s or self.contract.service["query_per_s"]
+        if not self._token(f"query/{self._account(call)}", per_s, now):
+            return self._refuse("rate_quota")
         task = self.queues.tasks.get(task_id)
         if call.method != "POST":
-            return self._refuse("method")
+            return self._refuse("method", message=f"Request method '{call.method}' is not supported.")
         if task is None or not self.queues.cancel(task, now):
             return self._refuse("cancel_refused")
         return ok({"request_id": self._seeded.uuid(f"cancel/{task_id}")})
@@ -365,7 +381,7 @@ class Service:
 
     def bill(self) -> dict[str, Any]:
         """What the account owes: produced outputs of tasks that succeeded, at list price."""
-        done = [each for each in self.queues.tasks.values() if each.status == "SUCCEEDED"]
+        done = [each for each in (*self.queues.tasks.values(), *self.at_once.values()) if each.status == "SUCCEEDED"]
         money: dict[str, Decimal] = {}
         for task in done:
             if task.price is not None:

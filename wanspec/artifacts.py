@@ -79,8 +79,9 @@ class Artifacts:
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
             with part.open("r+b" if offset else "wb") as file:
-                file.seek(offset)
-                file.truncate()
+                if offset:
+                    file.seek(offset)
+                    file.truncate()
                 async for chunk in chunks:
                     file.write(chunk)
                 file.flush()

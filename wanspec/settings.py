@@ -96,6 +96,10 @@ def resolve_settings(
         if value is not None:
             changes: dict[str, Any] = {name: value}
             policy = dataclasses.replace(policy, **changes)
+    search_s = _number(environment, "WANSPEC_SEARCH_S")
+    if search_s is not None:  # how long a lost answer is looked for before a person is asked
+        share = search_s / policy.search_after_s[-1]
+        policy = dataclasses.replace(policy, search_after_s=tuple(each * share for each in policy.search_after_s))
     return Settings(
         origin=origin,
         base_url=base_url,

@@ -208,11 +208,11 @@ def test_a_task_under_way_shows_when_but_not_what(
 
 def test_times_are_those_of_beijing_in_order(live_mock: MockServer) -> None:
     """submit_time, scheduled_time and end_time follow each other and are UTC+8, whatever zone the mock runs in."""
-    before = datetime.now(UTC).replace(tzinfo=None) + UTC_8
+    before = datetime.now(UTC) + UTC_8
     output = outcome(live_mock, submit(live_mock, first_frame()))["output"]
-    after = datetime.now(UTC).replace(tzinfo=None) + UTC_8
+    after = datetime.now(UTC) + UTC_8
     submitted, scheduled, ended = (
-        datetime.strptime(output[name], "%Y-%m-%d %H:%M:%S.%f")  # noqa: DTZ007  (the service writes no zone)
+        datetime.strptime(output[name], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)  # as if
         for name in ("submit_time", "scheduled_time", "end_time")
     )
     assert before - timedelta(milliseconds=1) <= submitted <= scheduled < ended <= after
