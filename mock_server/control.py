@@ -89,7 +89,9 @@ def _change(service: Service) -> Handler:
             data = await request.json()
             if not isinstance(data, dict):
                 raise ValueError("a scenario is a JSON object")
-            service.scenario = scenario_from(data, service.scenario)
+            scenario = scenario_from(data, service.scenario)
+            service.check_scenario(scenario)
+            service.scenario = scenario
         except (TypeError, ValueError, json.JSONDecodeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(dataclasses.asdict(service.scenario))

@@ -20,6 +20,7 @@ EFFECTS: dict[str, tuple[str, ...]] = {
     "poll": ("drop", "429", "500", "502", "unknown"),
     "list": ("drop", "429", "500", "empty"),
     "download": ("drop", "500", "403", "truncate"),
+    "task": (),  # any row of the error catalogue, by its id
 }
 
 
@@ -28,7 +29,7 @@ class Fault:
     """One kind of trouble, on the calls number `skip` … `skip + times - 1` of its kind (from 0).
 
     create: `lost*` make the task and lose the answer (connection closed, 500, 502 page); `drop` closes before anything is
-    made. download: `truncate` ends in the middle.
+    made. download: `truncate` ends in the middle. task: the task fails with a row of the error catalogue.
     """
 
     on: str
@@ -37,7 +38,7 @@ class Fault:
     skip: int = 0
 
     def __post_init__(self) -> None:
-        if self.on not in EFFECTS or self.do not in EFFECTS[self.on]:
+        if self.on not in EFFECTS or (self.on != "task" and self.do not in EFFECTS[self.on]):
             known = "; ".join(f"{on}: {', '.join(do)}" for on, do in EFFECTS.items())
             raise ValueError(f"no fault {self.do!r} on {self.on!r}; there is {known}")
 

@@ -43,9 +43,20 @@ class Service:
     ) -> None:
         self.contract = contract
         self.scenario = scenario or Scenario()
+        self.check_scenario(self.scenario)
         self._checker = Checker(contract)
         self._shape_of = shape_of
         self.reset()
+
+    def check_scenario(self, scenario: Scenario) -> None:
+        """Refuse a scenario with a task fault that no row of the catalogue describes.
+
+        Raises:
+            ValueError: there is no such row.
+        """
+        for fault in scenario.faults:
+            if fault.on == "task" and fault.do not in self.contract.faults.by_id:
+                raise ValueError(f"the error catalogue has no row {fault.do!r}")
 
     def reset(self) -> None:
         """Forget everything but the scenario."""
@@ -153,7 +164,7 @@ class Service:
         if (busy := self._busy(model, key_alias, now)) is not None:
             return busy
         fault = ("InvalidParameter", refusal_text(errors[0])) if errors else self._media_fault(call, body, now)
-        task = self._task(model, body, path, key_alias, now, fault)
+        task = self._task(model, body, path, key_alias, now, fault or self._task_fault())
         if at_once:
             return self._at_once(call, task, now)
         self.queues.add(task)
@@ -170,6 +181,14 @@ class Service:
         for name in ("task_id", "task_status", "submit_time", "scheduled_time", "end_time"):
             answer["output"].pop(name, None)
         return ok({**answer, "request_id": task.request_id})
+
+    def _task_fault(self) -> tuple[str, str] | None:
+        """The fault that the scenario has for this task."""
+        fault = self._next_fault("task")
+        if fault is None:
+            return None
+        row = self.contract.faults.by_id[fault.do]
+        return first_code(row.code or ""), row.message
 
     def _media_fault(self, call: Call, body: dict[str, Any], now: float) -> tuple[str, str] | None:
         """An `oss://` reference needs the header that resolves it, and an upload for this model behind it."""
@@ -325,12 +344,15 @@ class Service:
 
     def _faulty(self, on: str, answer: Callable[[], Answer]) -> Answer:
         """The answer, or the fault that the scenario has for this call of its kind."""
+        fault = self._next_fault(on)
+        return answer() if fault is None else self._effect(fault, answer)
+
+    def _next_fault(self, on: str) -> Fault | None:
         nth = self._fault_calls.get(on, 0)
         self._fault_calls[on] = nth + 1
-        fault = next(
+        return next(
             (each for each in self.scenario.faults if each.on == on and each.skip <= nth < each.skip + each.times), None
         )
-        return answer() if fault is None else self._effect(fault, answer)
 
     def _effect(self, fault: Fault, answer: Callable[[], Answer]) -> Answer:
         match fault.do:

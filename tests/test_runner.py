@@ -180,21 +180,9 @@ def test_a_refused_key_halts_the_run_and_keeps_the_jobs(tmp_path: Path) -> None:
 
 def test_a_failed_task_is_a_value_and_fails_only_its_job(tmp_path: Path) -> None:
     """A task that fails leaves its code and message; the others are made; the next run does not pay for it again."""
-    bench = Bench(tmp_path)
     text = spec_text(2)
-    bench.service.scenario = Scenario(check=True)
-    loaded = bench.load(text)
-    body = dict(loaded.jobs[0].body)
-    assert body["model"] == "wan2.2-i2v-plus"
-
-    async def main() -> object:
-        running = asyncio.ensure_future(bench.run(text))
-        while not bench.service.queues.tasks:
-            await asyncio.sleep(0.01)
-        next(iter(bench.service.queues.tasks.values())).fault = ("DataInspectionFailed", "Output data may contain …")
-        return await running
-
-    run_virtual(main)
+    bench = Bench(tmp_path, Scenario(faults=(Fault(on="task", do="data_inspection_output"),)))
+    run_virtual(lambda: bench.run(text))
     errors = [change.after.error for change in bench.changes if change.after.phase is Phase.FAILED]
     assert [error.code for error in errors if error] == ["DataInspectionFailed"]
     assert len(bench.outputs()) == 1
@@ -205,18 +193,19 @@ def test_a_failed_task_is_a_value_and_fails_only_its_job(tmp_path: Path) -> None
 
 def test_a_passing_fault_of_the_task_gets_a_new_attempt(tmp_path: Path) -> None:
     """InternalError inside a task is unbilled and passing: a bounded number of new attempts, without a person."""
-    bench = Bench(tmp_path, Scenario(running_s=(5.0, 5.0)))
+    bench = Bench(tmp_path, Scenario(faults=(Fault(on="task", do="task_internal", times=2),)))
+    outcome = run_virtual(lambda: bench.run(spec_text(1)))
+    assert len(bench.service.queues.tasks) == 3
+    assert [state.phase for state in outcome.states.values()] == [Phase.DONE]
 
-    async def main() -> object:
-        running = asyncio.ensure_future(bench.run(spec_text(1)))
-        while not bench.service.queues.tasks:
-            await asyncio.sleep(0.01)
-        next(iter(bench.service.queues.tasks.values())).fault = ("InternalError", "An internal error has occured.")
-        return await running
 
-    outcome = run_virtual(main)
-    assert len(bench.service.queues.tasks) == 2
-    assert [state.phase for state in outcome.states.values()] == [Phase.DONE]  # type: ignore[attr-defined]
+def test_new_attempts_are_bounded(tmp_path: Path) -> None:
+    """A cause that does not pass ends in a failed job after three tasks, none of them billed."""
+    bench = Bench(tmp_path, Scenario(faults=(Fault(on="task", do="task_internal", times=99),)))
+    outcome = run_virtual(lambda: bench.run(spec_text(1)))
+    assert len(bench.service.queues.tasks) == 3
+    assert [state.phase for state in outcome.states.values()] == [Phase.FAILED]
+    assert bench.service.bill()["money"] == {}
 
 
 def test_a_service_that_is_gone_ends_the_run_with_everything_kept(tmp_path: Path) -> None:
