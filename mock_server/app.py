@@ -21,7 +21,7 @@ from aiohttp import web
 
 from mock_server.answers import Answer, Call, Picture
 from mock_server.control import add_control
-from mock_server.media import Card, Gallery, shape_of
+from mock_server.media import Card, Gallery, facts_of, shape_of
 from mock_server.scenario import Scenario
 from mock_server.service import Service
 from wanspec.contract import Contract, load_contract
@@ -153,7 +153,9 @@ class MockServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.service = Service(contract or load_contract(), scenario or _unlike_any_other(), shape_of=shape_of)
+        self.service = Service(
+            contract or load_contract(), scenario or _unlike_any_other(), shape_of=shape_of, probe=facts_of
+        )
         self._now = now
         self._host = host
         self._port = port

@@ -9,6 +9,7 @@ as long as Pillow, PyAV and the libraries inside them stay the same.
 Not here: what the service accepts and refuses, how long results live and where, the event loop.
 """
 
+import hashlib
 import heapq
 import io
 import json
@@ -30,8 +31,9 @@ from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from mock_server.card import Card, draw_counter, draw_still, printable
+from wanspec.contract import MediaFacts
 
-__all__ = ["Card", "Gallery", "render", "shape_of"]
+__all__ = ["Card", "Gallery", "facts_of", "render", "shape_of"]
 
 # Metadata holds this much of a prompt at most: a JPEG comment ends at 64 KiB, JSON takes up to 6 bytes per character.
 METADATA_PROMPT_CHARS = 10_000
@@ -45,6 +47,29 @@ X264_OPTIONS = {"preset": "ultrafast", "tune": "zerolatency", "qp": "27", "threa
 AAC_OPTIONS = {"b": "48000", "aac_coder": "fast"}
 BT709 = 1
 LIMITED_RANGE = 1
+
+
+def facts_of(data: bytes, name: str) -> MediaFacts | None:
+    """What a decoder reads off an inline input file; None when it knows nothing of it."""
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            alpha = "A" in image.getbands() or "transparency" in image.info
+            form = {"JPEG": "jpeg", "PNG": "png", "BMP": "bmp", "WEBP": "webp", "TIFF": "tiff"}.get(
+                image.format or "", name
+            )
+            return MediaFacts(
+                kind="image", format=form, size_bytes=len(data), sha256=digest,
+                width=image.width, height=image.height, alpha=alpha,
+            )  # fmt: skip
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
+        pass
+    try:
+        with av.open(io.BytesIO(data), "r") as clip:
+            seconds = clip.duration / 1_000_000 if clip.duration is not None else None
+            return MediaFacts(format=name, size_bytes=len(data), sha256=digest, seconds=seconds)
+    except (av.FFmpegError, OSError):
+        return None
 
 
 def shape_of(data: bytes) -> float | None:

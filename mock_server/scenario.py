@@ -48,8 +48,8 @@ class Scenario:
     """Settings of one mock. None for a limit means "what the contract says"."""
 
     seed: int = 0
-    #: whose price list the bill is made from
-    region: str = "beijing"
+    #: whose models are served and whose price list the bill is made from; None serves all, at Beijing's prices
+    region: str | None = None
     pending_s: Span = (0.02, 0.2)
     running_s: Span | None = None
     #: accepted keys; None accepts every key that does not begin with sk-invalid

@@ -23,6 +23,8 @@ from mock_server.scenario import Fault, Scenario
 from mock_server.shapes import Made, list_row, made_from, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
 from wanspec.contract import Checker, Contract, Model
+from wanspec.contract.keywords import Probe, at_path
+from wanspec.contract.media import data_uri_bytes
 from wanspec.contract.price import cost_of
 
 __all__ = ["Service"]
@@ -40,11 +42,12 @@ class Service:
         scenario: Scenario | None = None,
         *,
         shape_of: Callable[[bytes], float | None] = lambda data: None,
+        probe: Probe | None = None,
     ) -> None:
         self.contract = contract
         self.scenario = scenario or Scenario()
         self.check_scenario(self.scenario)
-        self._checker = Checker(contract)
+        self._checker = Checker(contract, probe=probe)
         self._shape_of = shape_of
         self.reset()
 
@@ -150,7 +153,7 @@ class Service:
         if not isinstance(body.get("input"), dict):
             return self._refuse("empty_input")
         model = self.contract.model(body["model"])
-        if model is None:
+        if model is None or (self.scenario.region is not None and self.scenario.region not in model.regions):
             return self._refuse("model_not_exist_400")
         if path not in model.paths:
             return self._refuse("url_error")
@@ -230,8 +233,8 @@ class Service:
         low, high = self.scenario.running_s or model.typical_s
         share = self._seeded.share(f"running/{number}")
         pending_low, pending_high = self.scenario.pending_s
-        region = self.scenario.region if self.scenario.region in model.regions else model.regions[0]
-        cost = cost_of(model, body, region)
+        home = self.scenario.region or "beijing"
+        cost = cost_of(model, body, home if home in model.regions else model.regions[0])
         canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
         return Task(
             id=self._seeded.uuid(f"task/{number}"), number=number, model=model.id, account=key_alias, key_alias=key_alias,
@@ -244,9 +247,6 @@ class Service:
 
     def _aspect(self, size: Mapping[str, str], body: dict[str, Any]) -> float | None:
         """The shape of the input picture where it decides the output's, as far as it can be seen from here."""
-        from wanspec.contract.keywords import at_path
-        from wanspec.contract.media import data_uri_bytes
-
         reference = at_path(body, size["shape"]) if "shape" in size else None
         if not isinstance(reference, str):
             return None

@@ -24,7 +24,7 @@ from wanspec.contract import Checker, Contract, load_contract
 from wanspec.event import Released
 from wanspec.job import Job, canonical
 from wanspec.ledger import JobRecord, SqliteLedger
-from wanspec.media import MediaReader
+from wanspec.media import MediaReader, probe_bytes
 from wanspec.plan import Action, Plan, make_plan
 from wanspec.problem import Place, Problem
 from wanspec.quota import limits_of
@@ -85,7 +85,7 @@ def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes
             settled, faults = settle(job, contract, reader.survey)
             jobs.append(settled)
             problems += faults
-    problems += check_jobs(jobs, Checker(contract))
+    problems += check_jobs(jobs, Checker(contract, probe=probe_bytes))
     problems += check_outputs(jobs, contract)
     problems.sort(key=_order)
     return Loaded(

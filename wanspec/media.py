@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import re
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from wanspec.contract import LocalMedia, MediaFacts
 from wanspec.errors import WanspecError
 from wanspec.problem import nearest
 
-__all__ = ["MediaGone", "MediaReader", "data_uri", "probe", "read_media"]
+__all__ = ["MediaGone", "MediaReader", "data_uri", "probe", "probe_bytes", "read_media"]
 
 _KINDS = {
     "png": "image", "jpeg": "image", "bmp": "image", "webp": "image", "tiff": "image", "gif": "image",
@@ -96,6 +97,13 @@ def read_media(media: LocalMedia) -> bytes:
     return data
 
 
+def probe_bytes(data: bytes, name: str) -> MediaFacts:
+    """The facts of an inline file of a format."""
+    kind, found = _KINDS.get(name), _format(data[:32]) or name
+    facts = {"format": found, "kind": kind, "size_bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return MediaFacts(**facts | _decoded(io.BytesIO(data), kind))
+
+
 def data_uri(media: LocalMedia) -> str:
     """A local file as a data URI.
 
@@ -142,13 +150,13 @@ def _format(head: bytes) -> str | None:
     return None
 
 
-def _decoded(path: Path, kind: object) -> dict[str, Any]:
+def _decoded(source: Path | io.BytesIO, kind: object) -> dict[str, Any]:
     """What a decoder says; nothing when it cannot read the file (the service may be able to)."""
     if kind == "image":
         from PIL import Image, UnidentifiedImageError
 
         try:
-            with Image.open(path) as image:
+            with Image.open(source) as image:
                 alpha = "A" in image.getbands() or "transparency" in image.info
                 return {"width": image.width, "height": image.height, "alpha": alpha}
         except (OSError, UnidentifiedImageError, Image.DecompressionBombError):
@@ -157,7 +165,7 @@ def _decoded(path: Path, kind: object) -> dict[str, Any]:
         import av
 
         try:
-            with av.open(str(path)) as container:
+            with av.open(str(source) if isinstance(source, Path) else source, "r") as container:
                 found: dict[str, Any] = {}
                 if container.duration is not None:
                     found["seconds"] = container.duration / 1_000_000

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from wanspec.contract.keywords import KEYWORDS, WARNINGS, media_expected
+from wanspec.contract.keywords import KEYWORDS, WARNINGS, Probe, media_expected, media_keyword
 from wanspec.contract.media import LocalMedia
 from wanspec.contract.model import Contract, Model, Rule, Variant
 from wanspec.problem import Severity, nearest
@@ -72,12 +72,12 @@ class _Compiled:
 class Checker:
     """Checks bodies against a contract. Not thread-safe; compiles lazily."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, *, probe: Probe | None = None) -> None:
         from jsonschema import Draft202012Validator, validators
 
         extend: Any = validators.extend  # untyped in its stubs
         self.contract = contract
-        self._class = extend(Draft202012Validator, KEYWORDS)
+        self._class = extend(Draft202012Validator, {**KEYWORDS, "x-media": media_keyword(probe)})
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._tolerated = {part: frozenset(keys) for part, keys in contract.service["tolerated"].items()}
 
@@ -190,12 +190,11 @@ class Checker:
 
     def _warning(self, error: Any, path: Path, model: Model) -> Finding:
         name = path[-1] if path else ""
-        message = (
-            f"{name}: {error.message}"
-            if error.validator == "x-cut"
-            else (f"{name} has no effect on {model.id}: {error.message}")
-        )
-        expected = f"at most {error.validator_value} characters" if error.validator == "x-cut" else "leave it out"
+        message, expected = f"{name}: {error.message}", ""
+        if error.validator == "x-cut":
+            expected = f"at most {error.validator_value} characters"
+        elif error.validator == "x-idle":
+            message, expected = f"{name} has no effect on {model.id}: {error.message}", "leave it out"
         return Finding(
             code=WARNINGS[error.validator], severity=Severity.WARNING, path=path, message=message, expected=expected,
             keyword=error.validator,

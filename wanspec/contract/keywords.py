@@ -15,18 +15,18 @@ A keyword never raises and says nothing about values of a foreign type: `type` d
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from wanspec.contract.media import LocalMedia, MediaFacts, data_uri_bytes, form_of
 
-__all__ = ["KEYWORDS", "WARNINGS", "at_path", "media_expected", "parse_size"]
+__all__ = ["KEYWORDS", "WARNINGS", "Probe", "at_path", "media_expected", "media_keyword", "parse_size"]
 
 _SIZE = re.compile(r"([1-9][0-9]{1,4})\*([1-9][0-9]{1,4})\Z")
 _FORM_NAMES = {"http": "an https address", "oss": "an oss address", "data": "a data URI"}
 
 #: Keywords of which a breach is a warning, with their problem code.
-WARNINGS = {"x-cut": "W201", "x-idle": "W203"}
+WARNINGS = {"x-cut": "W201", "x-idle": "W203", "x-doubt": "W204"}
 
 Limit = list[float]
 
@@ -52,15 +52,28 @@ def media_expected(limits: dict[str, Any]) -> str:
     return " or ".join([", ".join(forms[:-1]), forms[-1]]) if len(forms) > 1 else forms[0]
 
 
-def _error(message: str) -> Any:
+def _error(message: str, keyword: str | None = None) -> Any:
+    """An error of the keyword at hand, or of another one that a view knows as a warning."""
     from jsonschema.exceptions import ValidationError
 
-    return ValidationError(message)
+    return ValidationError(message) if keyword is None else ValidationError(message, validator=keyword)
 
 
-def _media(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any) -> Iterator[Any]:
-    if not isinstance(instance, str):
-        return
+#: bytes and format of an inline file -> what a decoder reads off it
+Probe = Callable[[bytes, str], MediaFacts | None]
+
+
+def media_keyword(probe: Probe | None) -> Any:
+    """The `x-media` keyword; with a probe inline files are held to the limits of files as well."""
+
+    def media(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any) -> Iterator[Any]:
+        if isinstance(instance, str):
+            yield from _media(limits, instance, probe)
+
+    return media
+
+
+def _media(limits: dict[str, Any], instance: str, probe: Probe | None) -> Iterator[Any]:
     form = form_of(instance)
     if isinstance(instance, LocalMedia):
         if not {"data", "oss"} & set(limits["accepts"]):
@@ -76,7 +89,11 @@ def _media(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any)
             yield _error("the data URI does not begin like data:image/png;base64,")
         elif name not in limits.get("formats", (name,)):
             yield _error(f"format {name} is not among {', '.join(limits['formats'])}")
-        elif data is not None and len(data) > limits.get("max_mb", 1e9) * 2**20:
+        elif data is None:
+            yield _error("what follows the comma is not base64; the service may refuse it", "x-doubt")
+        elif (facts := probe(data, name) if probe is not None else None) is not None:
+            yield from map(_error, _file_faults(facts, limits))
+        elif len(data) > limits.get("max_mb", 1e9) * 2**20:
             yield _error(f"{len(data) / 2**20:.1f} MB is more than {limits['max_mb']} MB")
 
 
@@ -144,7 +161,6 @@ def _short(text: str) -> str:
 
 
 KEYWORDS: dict[str, Any] = {
-    "x-media": _media,
     "x-pixels": _pixels,
     "x-cut": _cut,
     "x-idle": _idle,

@@ -18,7 +18,15 @@ from wanspec.errors import ContractError
 from wanspec.problem import Problem
 from wanspec.source import load, place_of
 
-__all__ = ["build_contract", "family_problems", "load_contract"]
+__all__ = ["build_contract", "built_in_files", "family_problems", "load_contract"]
+
+
+def built_in_files() -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
+    """The texts of the installed data: service, errors, and each family under its name."""
+    root = resources.files("wanspec.contract")
+    files = sorted((each for each in root.joinpath("models").iterdir() if each.name.endswith(".yaml")), key=str)
+    families = [(each.name, each.read_bytes()) for each in files]
+    return root.joinpath("service.yaml").read_bytes(), root.joinpath("errors.yaml").read_bytes(), families
 
 
 @cache
@@ -28,58 +36,88 @@ def load_contract() -> Contract:
     Raises:
         ContractError: the installed data files are damaged.
     """
-    root = resources.files("wanspec.contract")
-    files = sorted((each for each in root.joinpath("models").iterdir() if each.name.endswith(".yaml")), key=str)
-    return build_contract(
-        service=root.joinpath("service.yaml").read_bytes(),
-        errors=root.joinpath("errors.yaml").read_bytes(),
-        families=[(each.name, each.read_bytes()) for each in files],
-    )
+    service, errors, families = built_in_files()
+    return build_contract(service=service, errors=errors, families=families)
 
 
-def build_contract(*, service: bytes, errors: bytes, families: Iterable[tuple[str, bytes]]) -> Contract:
-    """A contract out of the texts of its files.
+def build_contract(
+    *,
+    service: bytes,
+    errors: bytes,
+    families: Iterable[tuple[str, bytes]],
+    overlays: Iterable[tuple[str, bytes]] = (),
+) -> Contract:
+    """A contract out of the texts of its files; overlays add families or are merged over those of the same name.
 
     Raises:
         ContractError: with the `problems` of every file that is not as it should be.
     """
-    problems: list[Problem] = []
-    digest = hashlib.sha256()
-
-    def read(name: str, data: bytes) -> Any:
-        digest.update(data)
-        value, faults = load(data, name)
-        problems.extend(faults)
-        return value
-
-    service_data = read("service.yaml", service)
-    errors_data = read("errors.yaml", errors)
-    models: dict[str, Model] = {}
-    by_family: dict[str, Any] = {}
+    reader = _Reader()
+    service_data, errors_data = reader.read("service.yaml", service), reader.read("errors.yaml", errors)
     for name, data in families:
-        family = read(name, data)
-        if problems:
-            continue
-        problems.extend(family_problems(family))
-        if problems:
-            continue
-        by_family[family["family"]] = family
-        for model in _models(family):
-            if model.id in models:
-                place = place_of(family, ("models", model.main_id), key=True)
-                problems.append(
-                    Problem(code="W003", message=f"model {model.id} is described twice", place=place, expected="once")
-                )
-            models[model.id] = model
-    if problems:
+        reader.add(reader.read(name, data))
+    for name, data in overlays:
+        reader.overlay(reader.read(name, data))
+    models = reader.models()
+    if reader.problems:
+        problems = reader.problems
         raise ContractError(f"{len(problems)} fault(s) in the capability data", problems=problems)
     return Contract(
         models=models,
         service=service_data,
         faults=Faults.from_data(errors_data),
-        version=digest.hexdigest()[:12],
-        families=by_family,
+        version=reader.digest.hexdigest()[:12],
+        families=reader.families,
     )
+
+
+class _Reader:
+    """Reads files one after the other; `problems` grows."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+        self.families: dict[str, Any] = {}
+        self.digest = hashlib.sha256()
+        self._texts: dict[str, Any] = {}
+
+    def read(self, name: str, data: bytes) -> Any:
+        self.digest.update(data)
+        value, faults = load(data, name)
+        self.problems += faults
+        return value
+
+    def add(self, family: Any) -> None:
+        """Take a whole family."""
+        faults = family_problems(family)
+        self.problems += faults
+        if not faults and isinstance(family, dict):
+            self.families[family["family"]] = family
+            self._texts[family["family"]] = family
+
+    def overlay(self, family: Any) -> None:
+        """Take a family, or what changes one that is known."""
+        name = family.get("family") if isinstance(family, dict) else None
+        base = self.families.get(name) if isinstance(name, str) else None
+        if base is None:
+            self.add(family)
+            return
+        merged = merge(base, family)
+        faults = family_problems(merged, family)
+        self.problems += faults
+        if not faults:
+            self.families[str(name)], self._texts[str(name)] = merged, family
+
+    def models(self) -> dict[str, Model]:
+        """Every model under every id of its own."""
+        models: dict[str, Model] = {}
+        for name, family in self.families.items():
+            for model in _models(family):
+                if model.id in models:
+                    place = place_of(self._texts[name], ("models", model.main_id), key=True)
+                    text = f"model {model.id} is described twice"
+                    self.problems.append(Problem(code="W003", message=text, place=place, expected="once"))
+                models[model.id] = model
+        return models
 
 
 @cache
@@ -90,8 +128,8 @@ def family_schema() -> dict[str, Any]:
     return schema
 
 
-def family_problems(family: Any) -> list[Problem]:
-    """What breaks the meta-schema in one family file, each with its place."""
+def family_problems(family: Any, text: Any = None) -> list[Problem]:
+    """What breaks the meta-schema in a family, each with its place in `text` (the file, where the family is merged)."""
     from jsonschema import Draft202012Validator
 
     problems = []
@@ -101,7 +139,7 @@ def family_problems(family: Any) -> list[Problem]:
             Problem(
                 code="W012",
                 message=error.message if len(error.message) < 200 else error.message[:197] + "…",
-                place=place_of(family, path),
+                place=place_of(family if text is None else text, path),
                 path=".".join(map(str, path)),
             )
         )
