@@ -472,7 +472,7 @@ def test_depth_by_block() -> None:
 def test_depth_by_aliases(row: str) -> None:
     """An alias is as deep as what it stands for: three hundred in a row are too deep for every later step."""
     text = "\n".join(["a0: &a0 [x]", *(f"a{n}: &a{n} " + row.format(n - 1) for n in range(1, 300))])
-    assert [(each.code, each.place.file) for each in problems_of(text) if each.place] == [("W007", "a.yaml")]
+    assert [each.code for each in problems_of(text)] == ["W007"]
 
 
 def test_a_file_too_large() -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +26,13 @@ from wanspec.job import Job, canonical
 from wanspec.ledger import JobRecord, SqliteLedger
 from wanspec.media import MediaReader, probe_bytes
 from wanspec.plan import Action, Plan, make_plan
-from wanspec.problem import Place, Problem
+from wanspec.problem import Place, Problem, nearest
 from wanspec.quota import limits_of
 from wanspec.runner import Runner
 from wanspec.settings import Settings
 from wanspec.source import Source
 from wanspec.spec.check import check_jobs, check_outputs, output_paths, settle
-from wanspec.spec.expand import expand
+from wanspec.spec.expand import Spec, expand
 from wanspec.task import Phase, Policy, State, fold
 from wanspec.work import Change, Outcome, Work
 
@@ -78,7 +78,7 @@ def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes
         if spec.source is not None:
             sources[spec.file] = spec.source
         if spec.region not in contract.service["regions"]:
-            problems.append(_bad_region(spec.region, spec.jobs, contract))
+            problems.append(_bad_region(spec, contract))
         if spec.concurrency is not None:
             caps.append(spec.concurrency)
         for job in spec.jobs:
@@ -87,11 +87,10 @@ def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes
             problems += faults
     problems += check_jobs(jobs, Checker(contract, probe=probe_bytes))
     problems += check_outputs(jobs, contract)
-    problems.sort(key=_order)
     return Loaded(
         contract=contract,
         jobs=tuple(jobs),
-        problems=tuple(problems),
+        problems=tuple(_one_for_each_fault(problems)),
         sources=sources,
         regions=frozenset(job.region for job in jobs),
         concurrency=min(caps, default=None),
@@ -107,12 +106,31 @@ def _read(file: str, problems: list[Problem]) -> bytes | None:
         return None
 
 
-def _bad_region(region: str, jobs: Sequence[Job], contract: Contract) -> Problem:
+def _bad_region(spec: Spec, contract: Contract) -> Problem:
     known = tuple(contract.service["regions"])
-    place = jobs[0].place(()) if jobs else None
+    near = nearest(spec.region, known)
     return Problem(
-        code="W108", message=f"region {region!r} is not known", place=place, expected=" or ".join(known), allowed=known
+        code="W108",
+        message=f"region {spec.region!r} is not known",
+        place=spec.region_place,
+        expected=" or ".join(known),
+        allowed=known,
+        help=f"did you mean {near[0]}?" if near else "",
     )
+
+
+def _one_for_each_fault(problems: Iterable[Problem]) -> list[Problem]:
+    """One problem for one fault of the text, however many jobs it reaches, in the order of the text."""
+    merged: dict[tuple[object, ...], Problem] = {}
+    for problem in problems:
+        same = (problem.code, problem.place, problem.message)
+        seen = merged.get(same)
+        if seen is None:
+            merged[same] = problem
+        else:
+            more = tuple(job for job in problem.jobs if job not in seen.jobs)
+            merged[same] = dataclasses.replace(seen, jobs=(*seen.jobs, *more))
+    return sorted(merged.values(), key=_order)
 
 
 def _order(problem: Problem) -> tuple[str, int, int, str]:

@@ -39,8 +39,9 @@ class Job:
     tags: tuple[str, ...] = ()
     priority: int = 0
     desc: str = ""
-    #: the merged job as it stands in the text, for places
+    #: the merged job as it stands in the text, for places, and the place of its name
     tree: Any = field(default=None, repr=False, compare=False)
+    where: Place | None = field(default=None, repr=False, compare=False)
 
     @property
     def model(self) -> str:
@@ -51,7 +52,9 @@ class Job:
         return f"{self.spec}/{self.address}"
 
     def place(self, path: tuple[str | int, ...], *, key: bool = False) -> Place | None:
-        """Where a value of the request was written."""
+        """Where a value of the request was written; the job's name when nothing of it was."""
+        if not path or not isinstance(self.tree, Mapping) or path[0] not in self.tree:
+            return self.where
         return place_of(self.tree, path, key=key)
 
 

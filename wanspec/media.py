@@ -45,7 +45,10 @@ class MediaReader:
 
     def survey(self, spec_file: str, written: str) -> LocalMedia | tuple[str, str]:
         """The file that a spec names, or a message and a hint why it cannot be used."""
-        path = _resolve(spec_file, written)
+        try:
+            path = _resolve(spec_file, written)
+        except RuntimeError:
+            return f"file {written} names a home directory that is not there", ""
         try:
             stat = path.stat()
             if not path.is_file():
@@ -55,6 +58,8 @@ class MediaReader:
             mark = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
             if mark not in self._known:
                 self._known[mark] = probe(path)
+            if self._known[mark].kind == "image" and self._known[mark].width is None:
+                return f"file {written} is not a picture that can be opened", ""
         except FileNotFoundError:
             return f"file {written} is not there", _near(path)
         except (OSError, ValueError) as error:

@@ -36,6 +36,17 @@ _INT = re.compile(r"[-+]?[0-9]+\Z")
 _OCT = re.compile(r"0o[0-7]+\Z")
 _HEX = re.compile(r"0x[0-9a-fA-F]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
+#: a character outside the first plane as JSON escapes it; YAML 1.1 readers know no such pairs
+_PAIR = re.compile(r"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})")
+_FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
+#: what helps where nothing more special is said
+_HELP = {
+    "W001": "look at the brackets, quotes and indentation before this place",
+    "W004": "write the value out, or anchor it with & before it is used",
+    "W005": "write plain maps, lists, texts and numbers; a text that looks like something else goes into quotes",
+    "W006": "a spec begins with wanspec: 1",
+    "W007": "split it into several files",
+}
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)\Z|\.(nan|NaN|NAN)\Z")
 _WORDS: dict[str, Any] = {
     "": None, "~": None, "null": None, "Null": None, "NULL": None,
@@ -121,18 +132,17 @@ def decode(data: bytes, name: str) -> tuple[str | None, Problem | None]:
     """UTF-8 (or UTF-16 with a byte order mark, as YAML says) -> text, or the problem that names the bad byte."""
     if len(data) > MAX_BYTES:
         message = f"the file has {len(data) / 2**20:.0f} MB; a spec may have {MAX_BYTES // 2**20} MB"
-        return None, Problem(code="W007", message=message, place=_whole(name))
+        return None, Problem(code="W007", message=message, place=_whole(name), help=_HELP["W007"])
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     try:
         return data.decode(encoding), None
     except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = before.count(b"\n")
-        column = len(before[before.rfind(b"\n") + 1 :].decode("utf-8", "replace"))
+        before = data[: error.start].decode(encoding, "replace") if error.start else ""
+        line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
         place = Place(file=name, line=line + 1, column=column + 1, end_line=line + 1, end_column=column + 2)
         return None, Problem(
             code="W002",
-            message=f"byte 0x{data[error.start]:02x} is not UTF-8",
+            message=f"byte 0x{data[error.start]:02x} is not {'UTF-16' if encoding == 'utf-16' else 'UTF-8'}",
             place=place,
             help="save the file as UTF-8",
         )
@@ -147,9 +157,16 @@ def load(data: bytes | str, name: str) -> tuple[Any, list[Problem]]:
             return None, [problem]
     else:
         text = data.removeprefix("\ufeff")
+    text = _PAIR.sub(_astral, text)
     builder = _Builder(Source(name, text))
     with _no_gc():
         return builder.build(), builder.problems
+
+
+def _astral(pair: re.Match[str]) -> str:
+    """JSON's pair of escapes for one character, as the escape that YAML has for it."""
+    high, low = int(pair[1], 16), int(pair[2], 16)
+    return f"\\U{0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00):08x}"
 
 
 @contextmanager
@@ -261,29 +278,34 @@ class _Builder:
             value, value_mark = self._node(value_event, depth + 1)
             is_plain = isinstance(key_event, yaml.ScalarEvent) and key_event.implicit[0]
             if key == "<<" and is_plain:
-                merges.append((value, value_mark))
+                if merges:
+                    self._repeated("<<", merges[0][2], key_mark)
+                merges.append((value, value_mark, key_mark))
             elif not isinstance(key, str):
                 self._problem(
                     "W005", "a key must be a text", key_mark,
                     help=f'write it in quotes: "{key_event.value}"' if isinstance(key_event, yaml.ScalarEvent) else "",
                 )  # fmt: skip
             elif key in mapping.marks:
-                first = self.source.place(mapping.marks[key][1])
-                self.problems.append(
-                    Problem(
-                        code="W003",
-                        message=f"key {key!r} is repeated; it stood in line {first.line} already",
-                        place=self.source.place(key_mark),
-                        expected="each key once",
-                        labels=(Label(place=first, text="first here"),),
-                        help="remove one of the two, or give it another name",
-                    )
-                )
+                self._repeated(key, mapping.marks[key][1], key_mark)
             else:
                 mapping.put(key, value, (self.source, key_mark, value_mark))
-        for value, mark in merges:
+        for value, mark, _ in merges:
             self._merge(mapping, value, mark)
         return mapping, mapping.mark
+
+    def _repeated(self, key: str, first_mark: Mark, mark: Mark) -> None:
+        first = self.source.place(first_mark)
+        self.problems.append(
+            Problem(
+                code="W003",
+                message=f"key {key!r} is repeated; it stood in line {first.line} already",
+                place=self.source.place(mark),
+                expected="each key once",
+                labels=(Label(place=first, text="first here"),),
+                help="remove one of the two, or give it another name",
+            )
+        )
 
     def _merge(self, mapping: Mapping, value: Any, mark: Mark) -> None:
         """`<<: *base`: the keys of base that are not written here, the first of a list winning (YAML 1.1's rule)."""
@@ -350,25 +372,29 @@ class _Builder:
         return plain
 
     def _problem(self, code: str, message: str, mark: Mark, *, help: str = "") -> None:
-        self.problems.append(Problem(code=code, message=message, place=self.source.place(mark), help=help))
+        self.problems.append(
+            Problem(code=code, message=message, place=self.source.place(mark), help=help or _HELP.get(code, ""))
+        )
 
     def _not_yaml(self, error: yaml.YAMLError) -> None:
-        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        """Record what libyaml stumbled over: at the character, or where what never ends begins."""
+        mark = getattr(error, "problem_mark", None)
+        context = getattr(error, "context_mark", None)
+        if mark is not None and context is not None and mark.line >= self.source.text.rstrip().count("\n") + 1:
+            mark = context
+        mark = mark or context
         text = getattr(error, "problem", None) or str(error)
         if mark is not None:
             where: Mark = (mark.line, mark.column, mark.line, mark.column + 1)
-        else:  # a character that YAML forbids: the error has only its offset
-            position = getattr(error, "position", 0)
-            before = self.source.text[:position]
-            line = before.count("\n")
-            column = len(before) - before.rfind("\n") - 1
+        else:  # a character that YAML forbids; libyaml's offset counts in its own way
+            bad = _FORBIDDEN.search(self.source.text)
+            before = self.source.text[: bad.start() if bad else 0]
+            line, column = before.count("\n"), len(before) - before.rfind("\n") - 1
             where = (line, column, line, column + 1)
-            character = getattr(error, "character", None)
-            code = ord(character) if isinstance(character, str) else character
-            text = f"character U+{code:04X} is not allowed" if code is not None else text.splitlines()[0]
+            text = f"character U+{ord(bad[0]):04X} is not allowed" if bad else text.splitlines()[0]
         hint = "YAML is indented with blanks, never with tabs" if "'\\t'" in text or "\t" in text else ""
-        context = getattr(error, "context", None)
-        self._problem("W001", f"{text}{f' ({context})' if context else ''}", where, help=hint)
+        doing = getattr(error, "context", None)
+        self._problem("W001", f"{text}{f' ({doing})' if doing else ''}", where, help=hint)
 
 
 def _mark(event: Any) -> Mark:

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from wanspec.cli.options import (
+    contract_option,
     emit,
     load_specs,
     problems_data,
@@ -34,12 +35,15 @@ _json = click.option("--json", "as_json", is_flag=True, help="The same as --form
 @_json
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
-def validate(files: tuple[str, ...], form: str, as_json: bool, strict: bool, quiet: bool) -> int:
+@contract_option
+def validate(
+    files: tuple[str, ...], form: str, as_json: bool, strict: bool, quiet: bool, contract_dirs: tuple[str, ...]
+) -> int:
     """Check specs: text, models, references, files. No key, no network.
 
     Exit code 0: valid; 1: at least one error (with --strict: or warning).
     """
-    loaded = load_specs(files)
+    loaded = load_specs(files, contract_dirs)
     if form == "json" or as_json:
         ok = loaded.is_valid and not (strict and loaded.problems)
         emit(problems_data(loaded, ok))
@@ -61,6 +65,7 @@ def validate(files: tuple[str, ...], form: str, as_json: bool, strict: bool, qui
 @_format
 @_json
 @click.option("--detailed-exitcode", is_flag=True, help="End with 6 when there is something to submit or resume.")
+@contract_option
 def plan(
     files: tuple[str, ...],
     mock: bool,
@@ -69,16 +74,17 @@ def plan(
     form: str,
     as_json: bool,
     detailed_exitcode: bool,
+    contract_dirs: tuple[str, ...],
 ) -> int:
     """Show what a run would do and cost; send nothing."""
     from wanspec.api import open_session
     from wanspec.plan import Action
     from wanspec.report.plans import plan_data, plan_text
 
-    loaded = load_specs(files)
+    loaded = load_specs(files, contract_dirs, project)
     if not report_problems(loaded):
         return 1
-    settings = settings_for(loaded.regions, mock=mock, base_url=base_url, project=project)
+    settings = settings_for(loaded, mock=mock, base_url=base_url, project=project)
 
     async def make() -> object:
         async with open_session(settings, loaded) as session:
@@ -99,16 +105,17 @@ def plan(
 @click.command()
 @click.option("-o", "--out", metavar="FILE", help="Write it to a file.")
 @click.option("--check", metavar="FILE", help="End with 1 when FILE is not what would be written.")
-def schema(out: str | None, check: str | None) -> int:
+@contract_option
+def schema(out: str | None, check: str | None, contract_dirs: tuple[str, ...]) -> int:
     """Print the JSON Schema of spec files, for editors.
 
     With `# yaml-language-server: $schema=./wanspec.schema.json` as its first line a spec is completed and checked while
     it is written.
     """
-    from wanspec.contract import load_contract
+    from wanspec.overlay import contract_with
     from wanspec.spec.schema import editor_schema
 
-    text = json.dumps(editor_schema(load_contract()), ensure_ascii=False, indent=1) + "\n"
+    text = json.dumps(editor_schema(contract_with(contract_dirs, None)), ensure_ascii=False, indent=1) + "\n"
     try:
         if check is not None:
             if Path(check).read_text(encoding="utf-8") == text:

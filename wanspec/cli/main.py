@@ -20,6 +20,8 @@ COMMANDS = {
     "validate": ("checking", "Check specs: text, models, references, files. No key, no network."),
     "plan": ("checking", "Show what a run would do and cost; send nothing."),
     "schema": ("checking", "Print the JSON Schema of spec files, for editors."),
+    "check": ("contracts", "Check request bodies, as JSON, against the contract."),
+    "models": ("contracts", "What each model accepts, answers and costs."),
     "run": ("running", "Submit, poll and download; goes on by itself where it stopped."),
     "fetch": ("running", "Poll and download what is paid for; never submit."),
     "retry": ("running", "Run again what failed."),

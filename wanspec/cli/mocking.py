@@ -14,8 +14,11 @@ import click
 from mock_server.app import MockServer
 from mock_server.scenario import Scenario, scenario_from
 from wanspec.api import Session
+from wanspec.cli.options import contract_option
 from wanspec.clock import Clock, ScaledClock
+from wanspec.contract import Contract
 from wanspec.errors import SettingsError
+from wanspec.overlay import contract_with
 from wanspec.settings import Secret
 from wanspec.task import Phase
 
@@ -27,7 +30,7 @@ MOCK_KEY = "sk-mock"
 @asynccontextmanager
 async def embedded_mock(session: Session, clock: Clock) -> AsyncIterator[tuple[str, Secret]]:
     """A mock inside this process: its base address and a key. It knows the tasks that the ledger says it has made."""
-    async with MockServer(now=clock.now) as server:
+    async with MockServer(contract=session.loaded.contract, now=clock.now) as server:
         for work in await session.works():
             if work.state.phase in (Phase.WAITING, Phase.FETCHING):
                 server.service.restore(work.state.task_id, dict(work.job.body), work.state.accepted_at)
@@ -52,7 +55,9 @@ def mock() -> None:
 @click.option(
     "--running-limit", type=click.IntRange(1), help="Tasks of a model that run at once. [default: the model's own]"
 )
+@click.option("--region", help="Serve only the models of this region. [default: all]")
 @click.option("--no-check", is_flag=True, help="Take every field as it comes.")
+@contract_option
 def serve(
     host: str,
     port: int,
@@ -62,7 +67,9 @@ def serve(
     seed: int | None,
     api_keys: tuple[str, ...],
     running_limit: int | None,
+    region: str | None,
     no_check: bool,
+    contract_dirs: tuple[str, ...],
 ) -> int:
     """Serve until interrupted. The base address is the first line on stdout."""
     changes: dict[str, Any] = {"check": not no_check}
@@ -74,15 +81,18 @@ def serve(
         changes["api_keys"] = api_keys
     if running_limit is not None:
         changes["running_limit"] = running_limit
+    if region is not None:
+        changes["region"] = region
+    contract = contract_with(contract_dirs, None)
     base = MockServer().service.scenario if seed is None else Scenario(seed=seed)
     scenario = scenario_from(changes, base)
     if host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(f"warning: listening on {host}: others can reach this mock; it checks no key", err=True)
-    asyncio.run(_serve(scenario, host, port, speed))
+    asyncio.run(_serve(scenario, contract, host, port, speed))
     return 0
 
 
-async def _serve(scenario: Scenario, host: str, port: int, speed: float) -> None:
+async def _serve(scenario: Scenario, contract: Contract, host: str, port: int, speed: float) -> None:
     clock = ScaledClock(speed)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -90,7 +100,7 @@ async def _serve(scenario: Scenario, host: str, port: int, speed: float) -> None
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stopped.set)
     try:
-        async with MockServer(scenario, now=clock.now, host=host, port=port) as server:
+        async with MockServer(scenario, contract=contract, now=clock.now, host=host, port=port) as server:
             click.echo(server.base_url)
             click.echo(
                 f"try: DASHSCOPE_BASE_URL={server.base_url} DASHSCOPE_API_KEY={MOCK_KEY} wanspec run SPEC", err=True

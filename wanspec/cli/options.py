@@ -12,16 +12,31 @@ from typing import Any, TypeVar
 import click
 
 from wanspec.api import Loaded, load
-from wanspec.contract import load_contract
 from wanspec.errors import SettingsError
+from wanspec.overlay import contract_with
 from wanspec.report.problems import problem_data, problem_text, tally
 from wanspec.settings import Flags, Secret, Settings, resolve_settings
 
-__all__ = ["api_key", "emit", "load_specs", "run_options", "settings_for", "spec_files", "where_options"]
+__all__ = [
+    "api_key",
+    "contract_option",
+    "emit",
+    "load_specs",
+    "run_options",
+    "settings_for",
+    "spec_files",
+    "where_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 spec_files = click.argument("files", metavar="SPEC...", nargs=-1, required=True, type=click.Path(path_type=str))
+
+
+contract_option = click.option(
+    "--contract", "contract_dirs", metavar="DIR", multiple=True,
+    help="Capability files over the built-in ones (repeatable). [default: contracts/ of the project]",
+)  # fmt: skip
 
 
 def where_options(command: F) -> F:
@@ -59,10 +74,10 @@ def run_options(command: F) -> F:
     return command
 
 
-def load_specs(files: tuple[str, ...]) -> Loaded:
+def load_specs(files: tuple[str, ...], contract_dirs: tuple[str, ...] = (), project: str | None = None) -> Loaded:
     """Read, expand and check the specs of a command line."""
     stdin = sys.stdin.buffer.read() if "-" in files else None
-    return load(files, stdin=stdin)
+    return load(files, contract=contract_with(contract_dirs, project), stdin=stdin)
 
 
 def report_problems(loaded: Loaded, *, err: bool = True, strict: bool = False, quiet: bool = False) -> bool:
@@ -91,8 +106,9 @@ def emit(data: Any) -> None:
 
 
 def settings_for(
-    regions: frozenset[str],
+    loaded: Loaded,
     *,
+    regions: frozenset[str] | None = None,
     mock: bool,
     base_url: str | None,
     project: str | None,
@@ -108,7 +124,7 @@ def settings_for(
     if mock and base_url:
         raise click.UsageError("--mock and --base-url exclude each other")
     flags = Flags(mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s)
-    return resolve_settings(flags, os.environ, regions, load_contract())
+    return resolve_settings(flags, os.environ, regions or loaded.regions, loaded.contract)
 
 
 def api_key(file: str | None) -> Secret:

@@ -15,6 +15,7 @@ import click
 from wanspec.api import Loaded, Session, open_session
 from wanspec.cli.options import (
     api_key,
+    contract_option,
     emit,
     load_specs,
     report_problems,
@@ -40,6 +41,7 @@ _json = click.option("--json", "as_json", is_flag=True, help="One JSON document 
 @spec_files
 @where_options
 @run_options
+@contract_option
 @_json
 def run(files: tuple[str, ...], **options: Any) -> int:
     """Submit, poll and download; goes on by itself where it stopped.
@@ -53,6 +55,7 @@ def run(files: tuple[str, ...], **options: Any) -> int:
 @spec_files
 @where_options
 @run_options
+@contract_option
 @_json
 def fetch(files: tuple[str, ...], **options: Any) -> int:
     """Poll and download what is paid for; never submit."""
@@ -63,6 +66,7 @@ def fetch(files: tuple[str, ...], **options: Any) -> int:
 @spec_files
 @where_options
 @run_options
+@contract_option
 @_json
 def retry(files: tuple[str, ...], **options: Any) -> int:
     """Run again what failed, and what was made but lost; then go on like `run`."""
@@ -82,6 +86,7 @@ def _run(
     progress: str,
     quiet: bool,
     as_json: bool,
+    contract_dirs: tuple[str, ...],
     submits: bool = True,
     anew: bool = False,
 ) -> int:
@@ -89,11 +94,11 @@ def _run(
         raise click.UsageError("--speed takes effect with --mock only")
     if mock and api_key_file:
         raise click.UsageError("--mock needs no key; --api-key-file would take no effect")
-    loaded = load_specs(files)
+    loaded = load_specs(files, contract_dirs, project)
     if not report_problems(loaded, quiet=quiet):
         return 1
     settings = settings_for(
-        loaded.regions, mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s
+        loaded, mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s
     )
     job = _Run(
         settings=settings,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from wanspec.api import Session, load, open_session
-from wanspec.cli.options import emit, load_specs, report_problems, settings_for, where_options
+from wanspec.cli.options import contract_option, emit, load_specs, report_problems, settings_for, where_options
 from wanspec.errors import UsageError
 from wanspec.event import Found, Released, Resumed
 from wanspec.ledger import JobRecord
@@ -26,15 +26,24 @@ _region = click.option("--region", default="beijing", show_default=True, help="W
 @_some_specs
 @where_options
 @_region
+@contract_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def status(
-    files: tuple[str, ...], mock: bool, base_url: str | None, project: str | None, region: str, as_json: bool
+    files: tuple[str, ...],
+    mock: bool,
+    base_url: str | None,
+    project: str | None,
+    region: str,
+    contract_dirs: tuple[str, ...],
+    as_json: bool,
 ) -> int:
     """List jobs and their states: those of the specs, or all that the ledger knows."""
-    loaded = load_specs(files)
+    loaded = load_specs(files, contract_dirs, project)
     if not report_problems(loaded, quiet=True):
         return 1
-    settings = settings_for(loaded.regions or frozenset({region}), mock=mock, base_url=base_url, project=project)
+    settings = settings_for(
+        loaded, regions=loaded.regions or frozenset({region}), mock=mock, base_url=base_url, project=project
+    )
 
     async def read() -> list[tuple[JobRecord, State]]:
         async with open_session(settings, loaded) as session:
@@ -74,10 +83,11 @@ def resolve(
         raise click.UsageError("which job? give its KEY; `wanspec resolve` lists them")
     if key is not None and task_id is None and not resend:
         raise click.UsageError("how? give --task-id ID or --resend")
-    settings = settings_for(frozenset({region}), mock=mock, base_url=base_url, project=project)
+    loaded = load(())
+    settings = settings_for(loaded, regions=frozenset({region}), mock=mock, base_url=base_url, project=project)
 
     async def settle() -> int:
-        async with open_session(settings, load(())) as session:
+        async with open_session(settings, loaded) as session:
             rows = await _listed(session, None)
             if key is None:
                 return _list_doubts(rows)

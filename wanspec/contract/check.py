@@ -206,7 +206,7 @@ class Checker:
         code = _CODES.get(keyword, "W104")
         reason = f": {error.message}" if keyword.startswith("x-") else ""
         if keyword == "type":
-            message = f"{name} must be {_type_name(error.validator_value)}, not {_show(value)}"
+            message = f"{name} must be {_type_name(error.validator_value)}, not {_show(value, quoted=True)}"
         elif keyword in ("minItems", "maxItems", "contains"):
             message = f"{name} has {len(value)} entries, which {model.id} does not take"
         elif keyword == "x-media":
@@ -322,11 +322,13 @@ def _type_name(name: str | list[str]) -> str:
 
 
 def _plain(value: object) -> str:
+    if value is None:
+        return "null"
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
 
 
-def _show(value: object) -> str:
+def _show(value: object, *, quoted: bool = False) -> str:
     if isinstance(value, dict | list):
         return _TYPE_NAMES["object" if isinstance(value, dict) else "array"]
-    text = _plain(value)
+    text = repr(value) if quoted and isinstance(value, str) else _plain(value)
     return text if len(text) <= 60 else text[:57] + "…"

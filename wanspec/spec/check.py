@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -66,17 +67,20 @@ def settle(job: Job, contract: Contract, survey: Survey) -> tuple[Job, list[Prob
 
 
 def check_jobs(jobs: Iterable[Job], checker: Checker) -> list[Problem]:
-    """Every finding of the contract about the jobs, one problem for one place however many jobs share it."""
-    merged: dict[tuple[Any, ...], Problem] = {}
+    """Every finding of the contract about the jobs, with its place in the text."""
+    problems: list[Problem] = []
     for job in jobs:
         if not isinstance(job.body.get("model"), str) or not isinstance(job.body.get("input"), Mapping):
             continue  # said already, with a better place
-        for finding in checker.check(job.body, region=job.region):
-            problem = _problem(job, finding)
-            same = (problem.code, problem.place, problem.message)
-            seen = merged.get(same)
-            merged[same] = problem if seen is None else dataclasses.replace(seen, jobs=(*seen.jobs, job.address))
-    return list(merged.values())
+        if not isinstance(job.body.get("parameters", {}), Mapping):
+            continue
+        region = job.region if job.region in checker.contract.service["regions"] else None
+        for finding in checker.check(job.body, region=region):
+            value = _value_at(job.body, finding.path)
+            if isinstance(value, str) and has_expression(value):
+                continue  # an expression that names nothing has been told as that
+            problems.append(_problem(job, finding))
+    return problems
 
 
 def _problem(job: Job, finding: Finding) -> Problem:
@@ -127,7 +131,7 @@ def output_paths(job: Job, contract: Contract, made: int | None = None) -> list[
             "job": {"id": job.address, "slug": slug(job.address)},
             "output": {"index": index, "ext": extension},
         }
-        path = str(resolve(job.output, scope))
+        path = str(resolve(job.output, scope)).removeprefix("./")
         if count > 1 and "output.index" not in job.output:
             stem, dot, suffix = path.rpartition(".")
             path = f"{stem}-{index}{dot}{suffix}" if dot and "/" not in suffix else f"{path}-{index}"
@@ -136,46 +140,78 @@ def output_paths(job: Job, contract: Contract, made: int | None = None) -> list[
 
 
 def check_outputs(jobs: Iterable[Job], contract: Contract) -> list[Problem]:
-    """Outputs that leave the project, that a file system refuses, or that two different jobs share."""
+    """Outputs that leave the project, that a file system refuses, or that different jobs share."""
     problems: list[Problem] = []
-    owner: dict[str, Job] = {}
+    owners: dict[str, list[tuple[Job, str]]] = {}
     for job in jobs:
-        where = job.place(("output",)) or job.place((), key=True)
+        where = job.place(("output",))
         try:
             paths = output_paths(job, contract)
-        except ExpressionError as error:
-            problems.append(
-                Problem(
-                    code="W015",
-                    message=f"output of {job.address}: {error}",
-                    place=where,
-                    help=error.help,
-                    jobs=(job.address,),
-                )
-            )
-            continue
+        except ExpressionError:
+            continue  # told where the expression stands
         for path in paths:
             fault = _path_fault(path)
             if fault:
                 problems.append(
                     Problem(code="W112", message=f"output {path!r} {fault}", place=where, jobs=(job.address,))
                 )
-            first = owner.setdefault(path.casefold(), job)
-            if first is not job:
-                other = first.place(("output",)) or first.place((), key=True)
-                problems.append(
-                    Problem(
-                        code="W111",
-                        message=f"{job.address} and {first.address} both write {path}",
-                        place=where,
-                        labels=(Label(place=other, text="written here as well"),) if other else (),
-                        expected="a path of its own for each job",
-                        help="put ${{ job.slug }} into output",
-                        jobs=(job.address, first.address),
-                    )
-                )
-                break
+            same = unicodedata.normalize("NFC", path).casefold()
+            if all(other is not job for other, _ in owners.setdefault(same, [])):
+                owners[same].append((job, path))
+    for same, sharing in owners.items():
+        if len(sharing) > 1:
+            problems.append(_shared([job for job, _ in sharing], sharing[1][1]))
+        for parent in _parents(same):
+            if parent in owners and owners[parent][0][0] is not sharing[0][0]:
+                problems.append(_inside(*sharing[0], *owners[parent][0]))
     return problems
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _shared(jobs: list[Job], path: str) -> Problem:
+    """Several jobs, one path: told at the second, with the first beside it."""
+    names = [job.address for job in jobs]
+    who = (
+        f"{names[1]} and {names[0]} both"
+        if len(names) == 2
+        else f"{names[1]}, {names[0]} and {len(names) - 2} more all"
+    )
+    first, place = jobs[0].place(("output",)), jobs[1].place(("output",))
+    return Problem(
+        code="W111",
+        message=f"{who} write {path}",
+        place=place,
+        labels=(Label(place=first, text="written here as well"),) if first is not None and first != place else (),
+        expected="a path of its own for each job",
+        help="put ${{ job.slug }} into output",
+        jobs=tuple(names),
+    )
+
+
+def _inside(job: Job, path: str, other: Job, parent: str) -> Problem:
+    first = other.place(("output",))
+    return Problem(
+        code="W111",
+        message=f"{job.address} writes {path}, but {parent} is a file of {other.address}",
+        place=job.place(("output",)),
+        labels=(Label(place=first, text="a file, not a directory"),) if first is not None else (),
+        expected="another path",
+        jobs=(job.address, other.address),
+    )
+
+
+def _value_at(body: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        try:
+            body = body[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return body
 
 
 def _path_fault(path: str) -> str:
@@ -186,7 +222,7 @@ def _path_fault(path: str) -> str:
         return "leaves the project directory"
     if any(part == "" for part in parts):
         return "has an empty part"
-    if parts[0] == ".wanspec":
+    if parts[0].casefold() == ".wanspec":
         return "lies in wanspec's own directory"
     if _ODD.search(path):
         return "has a character that a file system refuses"

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from wanspec.job import Job
-from wanspec.problem import Problem, nearest
+from wanspec.problem import Place, Problem, nearest
 from wanspec.source import Mapping, Sequence, Source, load, place_of
 from wanspec.spec.expression import ExpressionError, has_expression, resolve
 
@@ -68,6 +68,7 @@ class Spec:
     concurrency: int | None
     jobs: tuple[Job, ...]
     source: Source | None = field(default=None, repr=False)
+    region_place: Place | None = None
 
 
 def expand(text: bytes | str, file: str) -> tuple[Spec | None, list[Problem]]:
@@ -76,7 +77,7 @@ def expand(text: bytes | str, file: str) -> tuple[Spec | None, list[Problem]]:
     if not isinstance(document, Mapping):
         if not problems:
             problems.append(
-                Problem(code="W012", message="a spec is a map with wanspec and jobs", place=_top(document, file))
+                Problem(code="W012", message="a spec is a map with wanspec and jobs", place=_top(document, file, text))
             )
         return None, problems
     reader = _Reader(document, file, problems)
@@ -127,7 +128,7 @@ class _Reader:
         region = top.get("region") if isinstance(top.get("region"), str) else "beijing"
         defaults = top.get("defaults")
         if isinstance(defaults, Mapping):
-            self._keys(defaults, JOB_KEYS, "defaults", _LATER_JOB)
+            self._keys(defaults, JOB_KEYS, "defaults", _LATER_JOB, expressions=True)
         limits = top.get("limits")
         if isinstance(limits, Mapping):
             self._keys(limits, LIMIT_KEYS, "limits", _LATER_LIMITS)
@@ -142,6 +143,7 @@ class _Reader:
             concurrency=concurrency if type(concurrency) is int and concurrency > 0 else None,
             jobs=tuple(self._jobs(str(name), str(region), defaults if isinstance(defaults, Mapping) else None)),
             source=top.source,
+            region_place=place_of(top, ("region",)) if "region" in top else None,
         )
 
     def _version(self, top: Mapping) -> None:
@@ -168,11 +170,12 @@ class _Reader:
             self._problem(
                 "W011", "jobs is empty", place_of(self.document, ("jobs",), key=True), expected="a map of jobs by id"
             )
-        variables = self.document.get("vars")
+        variables = self._variables(name)
         for address, written in jobs.items():
             if not _JOB_ID.match(address):
+                fault = "holds a blank, a bracket, a slash or a colon" if address else "is empty"
                 self._problem(
-                    "W012", f"job id {address!r} holds a blank, a bracket, a slash or a colon",
+                    "W012", f"job id {address!r} {fault}",
                     place_of(jobs, (address,), key=True), expected="letters, digits, - . _",
                 )  # fmt: skip
             if not isinstance(written, Mapping):
@@ -183,7 +186,7 @@ class _Reader:
                     expected="a map",
                 )
                 continue
-            self._keys(written, JOB_KEYS, f"job {address}", _LATER_JOB)
+            self._keys(written, JOB_KEYS, f"job {address}", _LATER_JOB, expressions=True)
             tree = overlay(defaults if defaults is not None else empty_like(written), written)
             for key in ("model", "input"):
                 if key not in tree:
@@ -193,13 +196,28 @@ class _Reader:
                         "W011", f"job {address} has no {key}", place, expected=what, path=f"jobs.{address}.{key}"
                     )
             scope = {
-                "vars": variables if isinstance(variables, Mapping) else {},
+                "vars": variables,
                 "spec": {"name": name},
                 "job": {"id": address, "slug": slug(address)},
+                # what only the result tells stays as it is until there is one
+                "output": {"index": "${{ output.index }}", "ext": "${{ output.ext }}"},
             }
-            yield self._job(address, name, region, self._resolved(tree, scope, skip="output"))
+            resolved = self._resolved(tree, scope)
+            if resolved is not tree:
+                self._keys(resolved, JOB_KEYS, f"job {address}", _LATER_JOB, only=tree)
+            yield self._job(address, name, region, resolved, place_of(jobs, (address,), key=True))
 
-    def _job(self, address: str, name: str, region: str, tree: Mapping) -> Job:
+    def _variables(self, name: str) -> dict[str, Any]:
+        """The values of `vars`; a later one may name an earlier one."""
+        known: dict[str, Any] = {}
+        variables = self.document.get("vars")
+        if isinstance(variables, Mapping):
+            for key, value in variables.items():
+                scope = {"vars": dict(known), "spec": {"name": name}}
+                known[key] = self._value(value, scope, variables, key)
+        return known
+
+    def _job(self, address: str, name: str, region: str, tree: Mapping, where: Any) -> Job:
         body: dict[str, Any] = {key: tree[key] for key in ("model", "input", "parameters") if key in tree}
         tags = tree.get("tags")
         output = tree.get("output")
@@ -219,14 +237,15 @@ class _Reader:
             priority=tree["priority"] if type(tree.get("priority")) is int else 0,
             desc=str(tree.get("desc", "")),
             tree=tree,
+            where=where,
         )
 
-    def _resolved(self, tree: Any, scope: dict[str, Any], *, skip: str = "") -> Any:
+    def _resolved(self, tree: Any, scope: dict[str, Any]) -> Any:
         """The same tree with expressions replaced; shares every part that has none."""
         if isinstance(tree, Mapping):
             changed: Mapping | None = None
             for key, value in tree.items():
-                new = value if key == skip else self._value(value, scope, tree, key)
+                new = self._value(value, scope, tree, key)
                 if new is not value:
                     if changed is None:
                         changed = Mapping(tree.source, tree.mark)
@@ -253,32 +272,51 @@ class _Reader:
             self._problem("W015", str(error), place_of(parent, (step,)), help=error.help)
             return value
 
-    def _keys(self, node: Mapping, known: Words, where: str, later: frozenset[str]) -> None:
-        """Unknown keys and wrong types of one level of the language's own words."""
+    def _keys(
+        self,
+        node: Mapping,
+        known: Words,
+        where: str,
+        later: frozenset[str],
+        *,
+        expressions: bool = False,
+        only: Mapping | None = None,
+    ) -> None:
+        """Unknown keys and wrong types of one level of the language's own words.
+
+        With `expressions` a typed place may hold one; with `only`, nothing but what an expression became is looked at.
+        """
         for key, value in node.items():
-            if key in later:
+            if only is not None:
+                if key in known and value is not only.get(key):
+                    self._type(node, key, value, known, where)
+            elif key in later:
                 self._problem(
-                    "W013", f"{key} is part of the spec language, but not of this version of wanspec",
-                    place_of(node, (key,), key=True), help="write the jobs out one by one",
-                )  # fmt: skip
+                    "W013",
+                    f"{key} is part of the spec language, but not of this version of wanspec",
+                    place_of(node, (key,), key=True),
+                    help="write the jobs out one by one",
+                )
             elif key not in known:
                 near = nearest(key, known)
                 self._problem(
-                    "W010", f"{where} has no key {key!r}", place_of(node, (key,), key=True),
-                    expected=near[0] if near else "", help=self._unknown_help(key, near, known),
-                )  # fmt: skip
-            else:
-                types = known[key][0]
-                is_expression = isinstance(value, str) and has_expression(value)
-                if value is not None and type(value) not in types and not is_expression:
-                    expected = " or ".join(_NAMES[each] for each in types)
-                    self._problem(
-                        "W012",
-                        f"{key} of {where} must be {expected}",
-                        place_of(node, (key,)),
-                        expected=expected,
-                        path=key,
-                    )
+                    "W010",
+                    f"{where} has no key {key!r}",
+                    place_of(node, (key,), key=True),
+                    expected=near[0] if near else "",
+                    help=self._unknown_help(key, near, known),
+                )
+            elif not (expressions and isinstance(value, str) and has_expression(value)):
+                self._type(node, key, value, known, where)
+
+    def _type(self, node: Mapping, key: str, value: Any, known: Words, where: str) -> None:
+        types = known[key][0]
+        unresolved = isinstance(value, str) and has_expression(value) and "output." in value
+        if value is not None and type(value) not in types and not (unresolved and str in types):
+            expected = " or ".join(_NAMES[each] for each in types)
+            self._problem(
+                "W012", f"{key} of {where} must be {expected}", place_of(node, (key,)), expected=expected, path=key
+            )
 
     def _unknown_help(self, key: str, near: Iterable[str], known: dict[str, Any]) -> str:
         first = next(iter(near), None)
@@ -294,5 +332,12 @@ class _Reader:
         self.problems.append(Problem(code=code, message=message, place=place, expected=expected, help=help, path=path))
 
 
-def _top(document: Any, file: str) -> Any:
-    return place_of(document, ()) or Source(file, "").place((0, 0, 0, 1))
+def _top(document: Any, file: str, text: bytes | str) -> Any:
+    place = place_of(document, ())
+    if place is None:  # a lone scalar: the first line that says anything
+        lines = text.decode("utf-8", "replace").splitlines() if isinstance(text, bytes) else text.splitlines()
+        first = next(
+            (n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(("#", "%", "---"))), 0
+        )
+        place = Source(file, "").place((first, 0, first, 1))
+    return place

@@ -61,14 +61,20 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
         word, index = match[1], match[2]
         if index is not None:
             if not isinstance(value, list) or int(index) >= len(value):
-                raise ExpressionError(f"{seen} has no entry {index}")
+                what = f"it has {len(value)}, counted from 0" if isinstance(value, list) else f"{seen} is no list"
+                raise ExpressionError(f"{seen} has no entry {index}", what)
             value = value[int(index)]
         else:
             if not isinstance(value, Mapping) or word not in value:
                 known = list(value) if isinstance(value, Mapping) else []
                 near = nearest(word, known)
+                if not isinstance(value, Mapping):
+                    raise ExpressionError(
+                        f"{word} is not known in {seen}", f"{seen} holds one value, it has no names inside"
+                    )
                 where = f" in {seen}" if seen else ""
-                hint = f"did you mean {near[0]}?" if near else (f"there is {', '.join(known[:8])}" if known else "")
+                listed = f"there is {', '.join(known[:8])}" if known else f"{seen or 'there'} has no names at all"
+                hint = f"did you mean {near[0]}?" if near else listed
                 raise ExpressionError(f"{word} is not known{where}", hint)
             value = value[word]
         seen += match[0]
@@ -81,5 +87,5 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, dict | list):
-        raise ExpressionError("a list or map cannot stand inside a text")
+        raise ExpressionError("a list or map cannot stand inside a text", "give it alone: a whole value keeps its type")
     return str(value)
