@@ -15,6 +15,7 @@ from aiohttp import web
 from mock_server.scenario import scenario_from
 from mock_server.service import Service
 from mock_server.tasks import Task
+from wanspec.contract.openapi import openapi
 
 __all__ = ["add_control"]
 
@@ -33,6 +34,14 @@ def add_control(app: web.Application, service: Service, now: Callable[[], float]
         ("PUT", "scenario", _change(service)),
     ):
         app.router.add_route(method, f"/_mock/{name}", handler)
+    app.router.add_get("/openapi.json", _openapi(service))
+
+
+def _openapi(service: Service) -> Handler:
+    async def document(_: web.Request) -> web.StreamResponse:
+        return web.json_response(openapi(service.contract))
+
+    return document
 
 
 def _health(service: Service, now: Callable[[], float]) -> Handler:
@@ -91,7 +100,7 @@ def _change(service: Service) -> Handler:
                 raise ValueError("a scenario is a JSON object")
             scenario = scenario_from(data, service.scenario)
             service.check_scenario(scenario)
-            service.scenario = scenario
+            service.use(scenario)
         except (TypeError, ValueError, json.JSONDecodeError) as error:
             return web.json_response({"error": str(error)}, status=400)
         return web.json_response(dataclasses.asdict(service.scenario))

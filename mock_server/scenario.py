@@ -79,10 +79,62 @@ def scenario_from(data: Mapping[str, Any], base: Scenario | None = None) -> Scen
     known = {field.name for field in dataclasses.fields(Scenario)}
     if unknown := sorted(set(data) - known):
         raise ValueError(f"a scenario has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-    changes: dict[str, Any] = dict(data)
-    for name in ("pending_s", "running_s", "api_keys"):
-        if isinstance(changes.get(name), list):
-            changes[name] = tuple(changes[name])
-    if "faults" in changes:
-        changes["faults"] = tuple(Fault(**each) for each in changes["faults"])
+    changes: dict[str, Any] = {name: _value(name, value) for name, value in data.items()}
     return dataclasses.replace(base or Scenario(), **changes)
+
+
+_SPANS = frozenset({"pending_s", "running_s"})
+_COUNTS = frozenset({"running_limit", "queue_limit"})
+_RATES = frozenset({"submit_per_s", "query_per_s", "retention_s", "link_s"})
+_MAY_BE_NULL = frozenset({"running_s", "api_keys", "running_limit", "submit_per_s", "query_per_s", "region"})
+
+
+def _value(name: str, value: Any) -> Any:
+    """A JSON value as a setting.
+
+    Raises:
+        ValueError: it cannot be one.
+    """
+    if value is None and name in _MAY_BE_NULL:
+        return None
+    is_list = isinstance(value, list | tuple)
+    match name:
+        case _ if name in _SPANS:
+            if is_list and len(value) == 2 and all(_is_time(each) for each in value) and value[0] <= value[1]:
+                return tuple(value)
+            raise ValueError(f"{name} is [low, high] in seconds")
+        case _ if name in _RATES and _is_time(value) and value > 0:
+            return float(value)
+        case "list_lag_s" if _is_time(value):
+            return float(value)
+        case _ if name in _COUNTS and type(value) is int and value > 0:
+            return value
+        case "seed" if type(value) is int:
+            return value
+        case "fresh_links" | "check" if isinstance(value, bool):
+            return value
+        case "api_keys" if is_list and all(isinstance(each, str) for each in value):
+            return tuple(value)
+        case "region" if isinstance(value, str):
+            return value
+        case "failed_form" if value in ("short", "full"):
+            return value
+        case "faults" if is_list:
+            return tuple(_fault(each) for each in value)
+        case _:
+            raise ValueError(f"{value!r} cannot be {name}")
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+
+
+def _fault(data: Any) -> Fault:
+    if isinstance(data, Fault):
+        return data
+    fields = {field.name for field in dataclasses.fields(Fault)}
+    if not isinstance(data, dict) or not {"on", "do"} <= set(data) <= fields:
+        raise ValueError("a fault is an object with on and do, perhaps times and skip")
+    if not all(type(data.get(name, 1)) is int and data.get(name, 1) >= 0 for name in ("times", "skip")):
+        raise ValueError("times and skip of a fault are whole numbers")
+    return Fault(**data)

@@ -52,14 +52,21 @@ class Service:
         self.reset()
 
     def check_scenario(self, scenario: Scenario) -> None:
-        """Refuse a scenario with a task fault that no row of the catalogue describes.
+        """Refuse a scenario with a region or a task fault that the contract does not know.
 
         Raises:
-            ValueError: there is no such row.
+            ValueError: there is no such region or row.
         """
+        if scenario.region is not None and scenario.region not in self.contract.service["regions"]:
+            raise ValueError(f"there is no region {scenario.region!r}")
         for fault in scenario.faults:
             if fault.on == "task" and fault.do not in self.contract.faults.by_id:
                 raise ValueError(f"the error catalogue has no row {fault.do!r}")
+
+    def use(self, scenario: Scenario) -> None:
+        """Go on with another scenario; its seed counts from the next task on."""
+        self.scenario = scenario
+        self._seeded.seed = scenario.seed
 
     def reset(self) -> None:
         """Forget everything but the scenario."""
@@ -97,7 +104,7 @@ class Service:
             return "other", self._refuse("path_not_found")
         key = self._key(call)
         if path == "/uploads":
-            return "upload", key if isinstance(key, Answer) else self.results.policy(call, now)
+            return "upload", key if isinstance(key, Answer) else self._policy(call, now)
         if path == "/tasks" and call.method == "GET":
             return "list", key if isinstance(key, Answer) else self._faulty("list", lambda: self._list(call, now))
         if found := re.fullmatch(r"/tasks/([^/]+)(/cancel)?", path):
@@ -108,7 +115,7 @@ class Service:
             if call.method != "GET":
                 return "poll", self._refuse("method", message=f"Request method '{call.method}' is not supported.")
             return "poll", self._faulty("poll", lambda: self._query(call, found[1], now))
-        if path.startswith("/services/aigc/"):
+        if path.startswith("/services/"):
             if path not in self.contract.service["paths"]:
                 return "create", self._refuse("path_not_found")
             if call.method != "POST":
@@ -134,6 +141,17 @@ class Service:
         task = self._task(model, body, model.path, "restored", created_at, None)
         self.queues.add(dataclasses.replace(task, id=task_id))
 
+    def _policy(self, call: Call, now: float) -> Answer:
+        if call.method != "GET":
+            return self._refuse("method", message=f"Request method '{call.method}' is not supported.")
+        if call.query.get("action") != "getPolicy" or not call.query.get("model"):
+            return self._refuse("field_required", message="Required parameter(action, model) missing or invalid")
+        return self.results.policy(call, now)
+
+    def _query_per_s(self) -> float:
+        given = self.scenario.query_per_s
+        return float(self.contract.service["query_per_s"] if given is None else given)
+
     def _account(self, call: Call) -> str:
         """Whose budget a call takes from."""
         key = self._key(call)
@@ -157,8 +175,12 @@ class Service:
             return self._refuse("model_not_exist_400")
         if path not in model.paths:
             return self._refuse("url_error")
-        at_once = model.call == "sync" or path != model.path
-        if (call.headers.get("x-dashscope-async", "").lower() == "enable") == at_once:
+        asks_for_task = call.headers.get("x-dashscope-async", "").lower() == "enable"
+        if model.call == "async" and model.data.get("sync_path") == model.path:
+            at_once = not asks_for_task  # one path for both forms: the header alone decides
+        else:
+            at_once = model.call == "sync" or path != model.path
+        if asks_for_task == at_once:
             return self._refuse("no_async" if at_once else "no_sync")
         errors = [each for each in self._checker.check(body) if each.severity == "error"] if self.scenario.check else []
         at_the_door = next((each for each in errors if each.shows == "http"), None)
@@ -207,7 +229,7 @@ class Service:
         return "InvalidParameter", "You don't have authorization to access the media resource."
 
     def _busy(self, model: Model, account: str, now: float) -> Answer | None:
-        per_s = self.scenario.submit_per_s or model.submit_per_s
+        per_s = self.scenario.submit_per_s if self.scenario.submit_per_s is not None else model.submit_per_s
         if per_s is not None and not self._token(f"submit/{account}/{model.main_id}", per_s, now):
             return self._refuse("rate_quota")
         limit = self.scenario.queue_limit + self._running_limit(model.id)
@@ -260,7 +282,7 @@ class Service:
     # ---- asking
 
     def _query(self, call: Call, task_id: str, now: float) -> Answer:
-        per_s = self.scenario.query_per_s or self.contract.service["query_per_s"]
+        per_s = self._query_per_s()
         if not self._token(f"query/{self._account(call)}", per_s, now):
             return self._refuse("rate_quota")
         task = self.queues.tasks.get(task_id)
@@ -284,7 +306,7 @@ class Service:
         return result_body(task, self.contract, variant, made, links)
 
     def _list(self, call: Call, now: float) -> Answer:
-        per_s = self.scenario.query_per_s or self.contract.service["query_per_s"]
+        per_s = self._query_per_s()
         if not self._token(f"query/{self._account(call)}", per_s, now):
             return self._refuse("rate_quota")
         query = call.query
@@ -308,7 +330,7 @@ class Service:
                 "total_page": -(-len(rows) // size),
                 "page_no": page,
                 "page_size": size,
-                "data": [list_row(each, "1234567890") for each in shown],
+                "data": [list_row(each, "1234567890", self.scenario.region or "beijing") for each in shown],
             }
         )
 
@@ -330,7 +352,7 @@ class Service:
         return since, until if until is not None else since + 2 * 86400
 
     def _cancel(self, task_id: str, call: Call, now: float) -> Answer:
-        per_s = self.scenario.query_per_s or self.contract.service["query_per_s"]
+        per_s = self._query_per_s()
         if not self._token(f"query/{self._account(call)}", per_s, now):
             return self._refuse("rate_quota")
         task = self.queues.tasks.get(task_id)

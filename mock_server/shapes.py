@@ -19,6 +19,8 @@ __all__ = ["Made", "list_row", "made_from", "refusal_text", "result_body", "stam
 
 _DEFAULT_ASPECT = 16 / 9
 FPS = 30
+#: regions as list rows name them
+_REGIONS = {"beijing": "cn-beijing", "singapore": "ap-southeast-1", "virginia": "us-east-1"}
 #: whatever an unchecked request asks for
 MOST_S, MOST, MOST_PX = 60.0, 20, 4096
 
@@ -164,7 +166,7 @@ def _ratio(width: int, height: int) -> str:
     return f"{width // common}:{height // common}"
 
 
-def list_row(task: Task, uid: str) -> dict[str, Any]:
+def list_row(task: Task, uid: str, region: str) -> dict[str, Any]:
     """A task as the list shows it: no prompt, no result, no cause."""
     group, _, function = task.path.removeprefix("/services/").replace("aigc/", "", 1).rpartition("/")
     row: dict[str, Any] = {
@@ -173,7 +175,7 @@ def list_row(task: Task, uid: str) -> dict[str, Any]:
         "caller_uid": uid,
         "gmt_create": int(task.created_at * 1000),
         "model_name": task.model,
-        "region": "cn-beijing",
+        "region": _REGIONS.get(region, region),
         "request_id": task.request_id,
         "start_time": int((task.started_at or task.created_at) * 1000),
         "status": task.status,

@@ -20,7 +20,7 @@ MODULES = {
 }
 #: layer of each module or package; a module imports only from its own or a lower one
 LAYERS = {
-    "wanspec.errors": 0, "wanspec.problem": 0, "wanspec.source": 0,
+    "wanspec.errors": 0, "wanspec.problem": 0, "wanspec.text": 0, "wanspec.scalar": 0, "wanspec.source": 0,
     "wanspec.contract": 1,
     "wanspec.spec": 2, "wanspec.job": 2, "wanspec.event": 2, "wanspec.task": 2, "wanspec.wire": 2, "wanspec.quota": 2,
     "wanspec.plan": 2, "wanspec.settings": 2, "wanspec.sidecar": 2,

@@ -251,6 +251,10 @@ def test_the_specs_of_the_repository_are_run_and_what_they_make_is_real(tmp_path
 def test_what_is_generated_is_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
     """The editor schema and the README's machine are what their generators write now (`make docs`)."""
     assert run(["schema", "--check", str(ROOT / "specs/wanspec.schema.json")]) == 0, "run `make docs`"
+    assert run(["schema", "--openapi", "--check", str(ROOT / "mock_server/openapi.json")]) == 0, "run `make docs`"
+    capsys.readouterr()
+    assert run(["models", "ls", "--format", "markdown"]) == 0
+    assert capsys.readouterr().out == (ROOT / "docs/models.md").read_text(encoding="utf-8"), "run `make docs`"
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert with_table(text) == text, "run `make docs`"
 

@@ -79,7 +79,7 @@ def test_an_escape_is_a_literal(text: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message", "help"),
+    ("text", "message", "part_of_help"),
     [
         ("${{ vars.tial }}", "tial is not known in vars", "did you mean tail?"),
         ("x ${{ vars.tial }}", "tial is not known in vars", "did you mean tail?"),
@@ -90,21 +90,30 @@ def test_an_escape_is_a_literal(text: str, value: str) -> None:
         ("${{ spec.title }}", "title is not known in spec", "there is name"),
         ("${{ vars.map.a.x }}", "x is not known in vars.map.a", "there is b"),
         ("${{ vars.map.x.b }}", "x is not known in vars.map", "there is a"),
-        ("${{ vars.tail.x }}", "x is not known in vars.tail", ""),
-        ("${{ vars.none.x }}", "x is not known in vars.none", ""),
-        ("${{ vars.list[3] }}", "vars.list has no entry 3", ""),
-        ("${{ vars.list[2][2] }}", "vars.list[2] has no entry 2", ""),
-        ("${{ vars.tail[0] }}", "vars.tail has no entry 0", ""),
-        ("${{ vars[0] }}", "vars has no entry 0", ""),
-        ("a ${{ vars.list }}", "a list or map cannot stand inside a text", ""),
-        ("a ${{ vars.map }}", "a list or map cannot stand inside a text", ""),
+        ("${{ vars.tail.x }}", "x is not known in vars.tail", "vars.tail"),
+        ("${{ vars.none.x }}", "x is not known in vars.none", "vars.none"),
+        ("${{ vars.list[3] }}", "vars.list has no entry 3", "3"),
+        ("${{ vars.list[2][2] }}", "vars.list[2] has no entry 2", "2"),
+        ("${{ vars.tail[0] }}", "vars.tail has no entry 0", "vars.tail"),
+        ("${{ vars[0] }}", "vars has no entry 0", "vars"),
+        (
+            "a ${{ vars.list }}",
+            "a list or map cannot stand inside a text",
+            "alone",
+        ),
+        (
+            "a ${{ vars.map }}",
+            "a list or map cannot stand inside a text",
+            "alone",
+        ),
     ],
 )
-def test_a_name_that_is_not_there(text: str, message: str, help: str) -> None:
+def test_a_name_that_is_not_there(text: str, message: str, part_of_help: str) -> None:
     """The message names the first step that fails and where it was looked for; the help says what is there."""
     with pytest.raises(ExpressionError) as caught:
         resolve(text, SCOPE)
-    assert (str(caught.value), caught.value.help) == (message, help)
+    assert str(caught.value) == message
+    assert part_of_help in caught.value.help
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,7 @@ error[W112]: output 'ａ/🐈/../猫.png' leaves the project directory
    |
  3 | jobs: {"🐈 ０１": {output: "ａ/🐈/../猫.png"}, 二: {型号: x}}
    |                            ^^^^^^^^^^^^^^^^^
+   = help: an output is a path below the project, like renders/${{ job.slug }}.${{ output.ext }}
 
 error[W010]: job 二 has no key '型号'
   --> teaser.yaml:3:46
@@ -177,6 +178,7 @@ error[W015]: tail is not known in vars
    |
  6 |       prompt: >-
    |               ^^
+   = help: vars has no names at all
 
 error[W109]: file ./teaser.yml is not there
   --> teaser.yaml:9:16
@@ -211,7 +213,7 @@ error[W111]: two and one both write Still.png
  5 |   two: {input: {prompt: a dog}, output: Still.png}
    |                                         ^^^^^^^^^ expected a path of its own for each job
    = help: put ${{ job.slug }} into output
-   = applies to 2 jobs: two ... one
+   = applies to 2 jobs: one ... two
 """,
     ),
     "a text that is no YAML": (
@@ -220,8 +222,11 @@ error[W111]: two and one both write Still.png
 error[W001]: did not find expected ',' or '}' (while parsing a flow mapping)
   --> teaser.yaml:4:10
    |
+ 3 |   clip: {model: wanx2.1-t2i-turbo
+   |         - opened here
  4 |     input: {prompt: a cat}
    |          ^
+   = help: put a comma between two entries, and close what is open
 """,
     ),
     "a byte that is no text": (
@@ -359,13 +364,39 @@ def test_no_control_characters_reach_the_terminal(text: str, tmp_path: Path) -> 
     assert [each for each in printed(text, tmp_path) if unicodedata.category(each) == "Cc" and each != "\n"] == []
 
 
+JOBS = "jobs: {clip: {model: wanx2.1-t2i-turbo, input: {prompt: a}}}"
+DESCRIBED = "jobs: {clip: {model: wanx2.1-t2i-turbo, input: {prompt: a}, desc: '%s'}}"
+TWINS = (
+    "jobs: {clip: {model: wanx2.1-t2i-turbo, input: {prompt: a}}, CLIP: {model: wanx2.1-t2i-plus, input: {prompt: a}}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "misleading"),
+    [
+        ("limits: {max_cost: 5 CNY}\n" + JOBS, "write the jobs out"),
+        ("env: [HOME]\n" + JOBS, "write the jobs out"),
+        ("vars: {look: '${{ vars.tail }}', tail: warm}\n" + JOBS, "no names at all"),
+        (DESCRIBED % "${{ jobs.still.outputs[0] }}", "did you mean job?"),
+        (DESCRIBED % "${{ matrix.seed }}", "there is vars"),
+        (TWINS, "put ${{ job.slug }}"),
+    ],
+    ids=["limit for later", "env for later", "value below", "job output for later", "matrix for later", "ids by case"],
+)
+def test_a_help_does_not_mislead(text: str, misleading: str, tmp_path: Path) -> None:
+    """A help fits the fault that it stands below: following it must not end in the next fault."""
+    block = printed(f"wanspec: 1\n{text}\n", tmp_path)
+    assert block.startswith("error")
+    assert misleading not in block
+
+
 @pytest.mark.parametrize(
     ("img_url", "expected"),
     [("'data:image/gif;base64,R0lGODlh'", "jpeg, png, bmp or webp"), ("./tiny.gif", "jpeg, png, bmp or webp")],
 )
 def test_a_wrong_format_expects_a_format(img_url: str, expected: str, tmp_path: Path) -> None:
     """Beside the carets stands what would be right, not the kind of address that the value already is."""
-    (tmp_path / "tiny.gif").write_bytes(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;")
+    (tmp_path / "tiny.gif").write_bytes((Path(__file__).parent / "cases" / "media" / "cat.gif").read_bytes())
     text = f"wanspec: 1\njobs: {{clip: {{model: wan2.6-i2v-flash, input: {{img_url: {img_url}}}}}}}\n"
     assert f"^ expected {expected}\n" in printed(text, tmp_path)
 

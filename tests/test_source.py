@@ -160,6 +160,20 @@ def test_json_writes_high_characters_as_two_escapes() -> None:
     assert value_of(json.dumps({"🐈": ["\U0001f408", "\U0010ffff"]})) == {"🐈": ["🐈", "\U0010ffff"]}
 
 
+@pytest.mark.parametrize("text", ["'\\ud83d\\udc08'", "\\ud83d\\udc08", "|-\n  \\ud83d\\udc08", '"\\\\ud83d\\\\udc08"'])
+def test_escapes_count_in_double_quotes_only(text: str) -> None:
+    """Everywhere else a backslash is a backslash: what was written is what is sent."""
+    assert value_of(f"a: {text}") == {"a": r"\ud83d\udc08"}
+
+
+def test_places_behind_two_escapes() -> None:
+    """A pair of escapes takes twelve columns, as in the file."""
+    found = value_of(json.dumps({"🐈": "🐈", "n": 9}))
+    assert span(place_of(found, ("🐈",), key=True)) == "1:2-1:16"
+    assert span(place_of(found, ("🐈",))) == "1:18-1:32"
+    assert span(place_of(found, ("n",))) == "1:39-1:40"
+
+
 # Places ---------------------------------------------------------------------------------------------------------------
 
 DEEP = """\
@@ -340,10 +354,12 @@ def test_a_repeated_merge_key() -> None:
         ("猫: '屋'顶", "W001", "1:7-1:8", "did not find expected key"),
         ("a: \x00", "W001", "1:4-1:5", "U+0000"),
         ("a: 1\r\n猫: \x1b[0m", "W001", "2:4-2:5", "U+001B"),
-        # the text ends too early: the place is its end, where an editor can stand
-        ("{", "W001", "1:2-1:3", "expected node content"),
-        ("a: [1,\n  2", "W001", "2:4-2:5", "',' or ']'"),
-        ("a: 'b", "W001", "1:6-1:7", "end of stream"),
+        # what never ends is shown where it begins, with or without an end of the last line
+        ("{", "W001", "1:1-1:2", "expected node content"),
+        ("a: [1,\n  2", "W001", "1:4-1:5", "',' or ']'"),
+        ("a: [1,\n  2\n\n", "W001", "1:4-1:5", "',' or ']'"),
+        ("a: 'b", "W001", "1:4-1:5", "end of stream"),
+        ('a:\n  - "b\n    c\n', "W001", "2:5-2:6", "end of stream"),
         # every line end that YAML knows counts before a forbidden character
         ("a: 1\rb: \x07", "W001", "2:4-2:5", "U+0007"),
         ("a: 1\u2028b: \x07", "W001", "2:4-2:5", "U+0007"),
@@ -354,6 +370,26 @@ def test_a_fault(text: str, code: str, place: str, part: str) -> None:
     problem = only(problems_of(text))
     assert (problem.code, span(problem.place)) == (code, place)
     assert part in problem.message
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[", "a: [", "a: {b", "a: {b:", "- [a, {b: [c", "? [", "a: &x [*x, {", "%YAML 1.1", "!!str ["]
+)
+def test_a_text_that_ends_too_early(text: str) -> None:
+    """Whatever the end is missing of, the place lies in the text and not behind it."""
+    for form in (text, text + "\n", text + "\n\n"):
+        problem = problems_of(form)[-1]
+        assert problem.code == "W001"
+        assert problem.place is not None
+        assert _inside(problem.place, form), problem
+
+
+@pytest.mark.parametrize(
+    ("text", "opened"), [("a: {b: [1, 2}\n", "1:8"), ('{"a": 1\n "b": 2}', "1:1"), ("a: [b\nc: 1\n", "1:4")]
+)
+def test_what_is_open_is_labelled(text: str, opened: str) -> None:
+    """A bracket or brace that is not closed is shown as well, beside the place where that was noticed."""
+    assert [start(label.place) for label in only(problems_of(text)).labels] == [opened]
 
 
 @pytest.mark.parametrize("text", ["a:\n\tb: 1", "\ta: 1", "- a\n-\tb: 1\n\tc: 2", "a:\n  b: 1\n\tc: 2"])

@@ -30,10 +30,11 @@ from wanspec.problem import Place, Problem, nearest
 from wanspec.quota import limits_of
 from wanspec.runner import Runner
 from wanspec.settings import Settings
-from wanspec.source import Source
+from wanspec.source import Source, as_shown
 from wanspec.spec.check import check_jobs, check_outputs, output_paths, settle
 from wanspec.spec.expand import Spec, expand
 from wanspec.task import Phase, Policy, State, fold
+from wanspec.text import MAX_BYTES
 from wanspec.work import Change, Outcome, Work
 
 if TYPE_CHECKING:
@@ -67,16 +68,9 @@ def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes
     caps: list[int] = []
     reader = MediaReader()
     for file in files:
-        data = stdin if file == "-" else _read(file, problems)
-        if data is None:
-            continue
-        spec, faults = expand(data, file if file != "-" else "<stdin>")
-        problems += faults
+        spec = _expanded(file, stdin, problems, sources)
         if spec is None:
-            sources.setdefault(file, Source(file, data.decode("utf-8", "replace")))
             continue
-        if spec.source is not None:
-            sources[spec.file] = spec.source
         if spec.region not in contract.service["regions"]:
             problems.append(_bad_region(spec, contract))
         if spec.concurrency is not None:
@@ -97,13 +91,38 @@ def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes
     )
 
 
-def _read(file: str, problems: list[Problem]) -> bytes | None:
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        place = Place(file=file, line=1, column=1, end_line=1, end_column=1)
-        problems.append(Problem(code="W008", message=f"cannot read {file}: {error.strerror}", place=place))
+def _expanded(file: str, stdin: bytes | None, problems: list[Problem], sources: dict[str, Source]) -> Spec | None:
+    """The jobs of one file, its faults and its text; standard input has the name `<stdin>` everywhere."""
+    data = stdin if file == "-" else _read(file, problems)
+    if data is None:
         return None
+    name = "<stdin>" if file == "-" else file
+    spec, faults = expand(data, name)
+    problems += faults
+    sources[name] = spec.source if spec is not None and spec.source is not None else Source(name, as_shown(data))
+    return spec
+
+
+def _read(file: str, problems: list[Problem]) -> bytes | None:
+    """The bytes of a file, or one more than a spec may have of one that never ends."""
+    try:
+        with Path(file).open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        place = Place(file=file, line=1, column=1, end_line=1, end_column=1)
+        hint = _beside(Path(file)) if isinstance(error, FileNotFoundError) else "name a file that can be read"
+        problems.append(Problem(code="W008", message=f"cannot read {file}: {reason}", place=place, help=hint))
+        return None
+
+
+def _beside(path: Path) -> str:
+    """What a file that is not there was probably meant to be."""
+    try:
+        near = nearest(path.name, (each.name for each in path.parent.iterdir() if each.is_file()))
+    except OSError:
+        return f"there is no directory {path.parent}"
+    return f"did you mean {path.parent / near[0]}?" if near else "a path is relative to the current directory"
 
 
 def _bad_region(spec: Spec, contract: Contract) -> Problem:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from wanspec.contract import Contract, LocalMedia
+from wanspec.contract.model import merge
 from wanspec.job import Job
 from wanspec.wire import Reply, Request
 
@@ -70,8 +71,21 @@ def _values(value: Any, schema: Any, path: Path) -> Iterator[tuple[Path, Any, di
         for index, each in enumerate(value):
             yield from _values(each, schema.get("items"), (*path, index))
     elif isinstance(value, Mapping):
+        fields = _narrowed(schema, value).get("properties", {})
         for name, each in value.items():
-            yield from _values(each, schema.get("properties", {}).get(name), (*path, name))
+            yield from _values(each, fields.get(name), (*path, name))
+
+
+def _narrowed(schema: dict[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
+    """A field's schema with the conditions that hold of a value applied, such as what a media item takes by its type."""
+    if "allOf" not in schema:
+        return schema
+    from jsonschema import Draft202012Validator
+
+    for each in schema["allOf"]:
+        if Draft202012Validator(each["if"]).is_valid(value):
+            schema = merge(schema, each["then"])
+    return schema
 
 
 def carriages(job: Job, contract: Contract) -> list[Carriage]:

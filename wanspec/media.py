@@ -48,23 +48,23 @@ class MediaReader:
         try:
             path = _resolve(spec_file, written)
         except RuntimeError:
-            return f"file {written} names a home directory that is not there", ""
+            return f"file {written} names a home directory that is not there", "write the whole path"
         try:
             stat = path.stat()
             if not path.is_file():
-                return f"{written} is not a file", ""
+                return f"{written} is not a file", "name one file"
             if stat.st_size == 0:
-                return f"{written} is empty", ""
+                return f"{written} is empty", "write it again: it has no bytes"
             mark = (str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino)
             if mark not in self._known:
                 self._known[mark] = probe(path)
             if self._known[mark].kind == "image" and self._known[mark].width is None:
-                return f"file {written} is not a picture that can be opened", ""
+                return f"file {written} is not a picture that can be opened", "save it again as PNG or JPEG"
         except FileNotFoundError:
             return f"file {written} is not there", _near(path)
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-            return f"file {written} cannot be read: {reason}", ""
+            return f"file {written} cannot be read: {reason}", "see who may read it, and how its name is written"
         return LocalMedia(written, file=str(path), facts=self._known[mark])
 
 
@@ -136,7 +136,7 @@ def _near(path: Path) -> str:
     except OSError:
         return f"there is no directory {path.parent.name}"
     near = nearest(path.name, names)
-    return f"did you mean {near[0]}?" if near else ""
+    return f"did you mean {near[0]}?" if near else "a path is relative to the spec file"
 
 
 def _format(head: bytes) -> str | None:

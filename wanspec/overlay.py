@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from wanspec.contract import Contract
-from wanspec.contract.load import build_contract, built_in_files
+from wanspec.contract.load import build_contract, built_in_files, load_contract
 from wanspec.errors import ContractError, SettingsError
 
 __all__ = ["contract_with"]
@@ -33,15 +33,16 @@ def contract_with(directories: Iterable[str], project: str | None) -> Contract:
     own = Path(project or ".") / PROJECT_DIRECTORY
     if own.is_dir() and own.resolve() not in {path.resolve() for path in paths}:
         paths.insert(0, own)
-    files = tuple(sorted(file for path in paths for file in path.glob("*.y*ml") if file.suffix in (".yaml", ".yml")))
-    return _built(files)
+    files = [file for path in paths for file in sorted(path.glob("*.y*ml")) if file.suffix in (".yaml", ".yml")]
+    if not files:
+        return load_contract()
+    try:
+        return _built(tuple((str(file), file.read_bytes()) for file in files))
+    except OSError as error:
+        raise ContractError(f"cannot read {error.filename}: {error.strerror}") from error
 
 
 @cache
-def _built(files: tuple[Path, ...]) -> Contract:
+def _built(overlays: tuple[tuple[str, bytes], ...]) -> Contract:
     service, errors, families = built_in_files()
-    try:
-        overlays = [(str(file), file.read_bytes()) for file in files]
-    except OSError as error:
-        raise ContractError(f"cannot read {error.filename}: {error.strerror}") from error
     return build_contract(service=service, errors=errors, families=families, overlays=overlays)

@@ -9,11 +9,12 @@ Pure; the only knowledge of files is a name to show.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["CODES", "Label", "Place", "Problem", "Severity", "nearest"]
+__all__ = ["CODES", "Label", "Place", "Problem", "Severity", "nearest", "visible"]
 
 #: Code -> what it says. W0xx: the text; W1xx: what the service (or wanspec) refuses; W2xx: what it ignores or cuts.
 CODES: dict[str, str] = {
@@ -48,6 +49,10 @@ CODES: dict[str, str] = {
     "W203": "a field without effect",
     "W204": "a field of which the effect is not known",
 }
+
+
+#: what moves the cursor, colours, rings, turns the direction of writing, or cannot be encoded at all
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class Severity(StrEnum):
@@ -110,3 +115,8 @@ def nearest(word: str, known: Iterable[str], *, at_most: int = 3) -> Sequence[st
     if word.lower() in lower:
         return [lower[word.lower()]]
     return difflib.get_close_matches(word, words, n=at_most, cutoff=0.6)
+
+
+def visible(text: str) -> str:
+    """A text in one line that a terminal shows as it is: control characters as escapes (`\\x1b`, `\\n`)."""
+    return _UNSAFE.sub(lambda match: repr(match[0])[1:-1], text)

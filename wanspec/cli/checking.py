@@ -105,17 +105,21 @@ def plan(
 @click.command()
 @click.option("-o", "--out", metavar="FILE", help="Write it to a file.")
 @click.option("--check", metavar="FILE", help="End with 1 when FILE is not what would be written.")
+@click.option("--openapi", "as_openapi", is_flag=True, help="The OpenAPI document of the mock instead.")
 @contract_option
-def schema(out: str | None, check: str | None, contract_dirs: tuple[str, ...]) -> int:
+def schema(out: str | None, check: str | None, as_openapi: bool, contract_dirs: tuple[str, ...]) -> int:
     """Print the JSON Schema of spec files, for editors.
 
     With `# yaml-language-server: $schema=./wanspec.schema.json` as its first line a spec is completed and checked while
     it is written.
     """
+    from wanspec.contract.openapi import openapi
     from wanspec.overlay import contract_with
     from wanspec.spec.schema import editor_schema
 
-    text = json.dumps(editor_schema(contract_with(contract_dirs, None)), ensure_ascii=False, indent=1) + "\n"
+    contract = contract_with(contract_dirs, None)
+    document = openapi(contract) if as_openapi else editor_schema(contract)
+    text = json.dumps(document, ensure_ascii=False, indent=1) + "\n"
     try:
         if check is not None:
             if Path(check).read_text(encoding="utf-8") == text:

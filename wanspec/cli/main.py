@@ -94,6 +94,10 @@ def _explained(error: BaseException) -> int:
         return 1  # whoever read our output has gone
     if not isinstance(error, WanspecError):
         raise error
+    for problem in getattr(error, "problems", ()):
+        from wanspec.report.problems import problem_text
+
+        click.echo(problem_text(problem, {}), err=True)
     click.echo(f"error: {error}", err=True)
     if error.hint:
         click.echo(f"  help: {error.hint}", err=True)

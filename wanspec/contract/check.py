@@ -214,7 +214,7 @@ class Checker:
             code = "W109" if isinstance(value, LocalMedia) else code
         else:
             message = f"{name} {_show(value)} is not supported by {model.id}{reason}"
-        expected = takes(schema)
+        expected = getattr(error, "takes", "") or takes(schema)
         optional = len(path) == 2 and path[1] not in variant.data[str(path[0])].get("required", ())
         if optional and expected and keyword in ("enum", "const", "minimum", "maximum"):
             expected += " (or leave it out)"

@@ -52,11 +52,16 @@ def media_expected(limits: dict[str, Any]) -> str:
     return " or ".join([", ".join(forms[:-1]), forms[-1]]) if len(forms) > 1 else forms[0]
 
 
-def _error(message: str, keyword: str | None = None) -> Any:
-    """An error of the keyword at hand, or of another one that a view knows as a warning."""
+def _error(message: str, keyword: str | None = None, *, takes: str = "") -> Any:
+    """An error of the keyword at hand, or of another one that a view knows as a warning.
+
+    `takes` is what would be right where that is less than what the whole field takes.
+    """
     from jsonschema.exceptions import ValidationError
 
-    return ValidationError(message) if keyword is None else ValidationError(message, validator=keyword)
+    error: Any = ValidationError(message) if keyword is None else ValidationError(message, validator=keyword)
+    error.takes = takes
+    return error
 
 
 #: bytes and format of an inline file -> what a decoder reads off it
@@ -78,41 +83,58 @@ def _media(limits: dict[str, Any], instance: str, probe: Probe | None) -> Iterat
     if isinstance(instance, LocalMedia):
         if not {"data", "oss"} & set(limits["accepts"]):
             yield _error("a local file is not taken here, only an address")
-        for message in _file_faults(instance.facts, limits):
-            yield _error(message)
+        yield from _file_faults(instance.facts, limits)
     elif form not in limits["accepts"]:
         names = {"data": "a data URI is", "http": "a web address is", "oss": "an oss address is"}
         yield _error(f"{names.get(form, repr(_short(instance)) + ' is')} not taken here")
     elif form == "data":
         name, data = data_uri_bytes(instance)
         if not name:
-            yield _error("the data URI does not begin like data:image/png;base64,")
+            yield _error("the data URI does not begin like data:image/png;base64,", takes="data:TYPE/FORMAT;base64,…")
         elif name not in limits.get("formats", (name,)):
-            yield _error(f"format {name} is not among {', '.join(limits['formats'])}")
+            yield _wrong_format(name, limits)
         elif data is None:
             yield _error("what follows the comma is not base64; the service may refuse it", "x-doubt")
         elif (facts := probe(data, name) if probe is not None else None) is not None:
-            yield from map(_error, _file_faults(facts, limits))
+            yield from _file_faults(facts, limits)
         elif len(data) > limits.get("max_mb", 1e9) * 2**20:
-            yield _error(f"{len(data) / 2**20:.1f} MB is more than {limits['max_mb']} MB")
+            yield _too_large(len(data), limits)
 
 
-def _file_faults(facts: MediaFacts, limits: dict[str, Any]) -> Iterator[str]:
+def _wrong_format(name: str, limits: dict[str, Any]) -> Any:
+    *first, last = limits["formats"]
+    takes = f"{', '.join(first)} or {last}" if first else last
+    return _error(f"format {name} is not among {', '.join(limits['formats'])}", takes=takes)
+
+
+def _too_large(size: int, limits: dict[str, Any]) -> Any:
+    return _error(f"{size / 2**20:.1f} MB is more than {limits['max_mb']} MB", takes=f"at most {limits['max_mb']} MB")
+
+
+def _file_faults(facts: MediaFacts, limits: dict[str, Any]) -> Iterator[Any]:
     """What a file breaks of an `x-media`. A fact that could not be read breaks nothing."""
     if facts.format is not None and facts.format not in limits.get("formats", (facts.format,)):
-        yield f"format {facts.format} is not among {', '.join(limits['formats'])}"
+        yield _wrong_format(facts.format, limits)
     if "max_mb" in limits and facts.size_bytes > limits["max_mb"] * 2**20:
-        yield f"{facts.size_bytes / 2**20:.1f} MB is more than {limits['max_mb']} MB"
+        yield _too_large(facts.size_bytes, limits)
     if facts.width and facts.height:
         for name, side in (("width", facts.width), ("height", facts.height)):
             if "side_px" in limits and not _within(side, limits["side_px"]):
-                yield f"{name} {side} is outside {_range(limits['side_px'])} pixels"
+                span = _range(limits["side_px"])
+                yield _error(f"{name} {side} is outside {span} pixels", takes=f"sides of {span} pixels")
         if "aspect" in limits and not _within(facts.width / facts.height, limits["aspect"]):
-            yield f"shape {facts.width}:{facts.height} is outside {_range(limits['aspect'])} (width over height)"
+            span = _range(limits["aspect"])
+            yield _error(
+                f"shape {facts.width}:{facts.height} is outside {span} (width over height)",
+                takes=f"width/height {span}",
+            )
     if "seconds" in limits and facts.seconds is not None and not _within(facts.seconds, limits["seconds"]):
-        yield f"{facts.seconds:.1f} s is outside {_range(limits['seconds'])} s"
+        span = _range(limits["seconds"])
+        yield _error(f"{facts.seconds:.1f} s is outside {span} s", takes=f"{span} s")
     if limits.get("alpha") is False and facts.alpha:
-        yield "the picture has an alpha channel, which the service does not take"
+        yield _error(
+            "the picture has an alpha channel, which the service does not take", takes="a picture without alpha"
+        )
 
 
 def _pixels(_validator: Any, limits: dict[str, Any], instance: Any, _schema: Any) -> Iterator[Any]:

@@ -123,7 +123,8 @@ class Model:
     @property
     def paths(self) -> tuple[str, ...]:
         """Every path at which the model is served: the one of tasks first, then that of its synchronous form."""
-        return tuple(str(self.data[name]).rstrip("/") for name in ("path", "sync_path") if name in self.data)
+        found = [str(self.data[name]).rstrip("/") for name in ("path", "sync_path") if name in self.data]
+        return tuple(dict.fromkeys(found))
 
     @property
     def call(self) -> str:

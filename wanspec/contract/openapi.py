@@ -18,6 +18,7 @@ from wanspec.contract.openapi_replies import (
     CREATE,
     POLL,
     RATED,
+    TOO_LARGE,
     UNSENT,
     json_reply,
     made_at_once,
@@ -35,9 +36,11 @@ BASE = "/api/v1"
 ABOUT = (
     "A local stand-in for the task API of the Wan models. A POST makes a task; GET /tasks/{task_id} asks for it until it is over; "
     "the links in its answer are good for a day. Some models answer with the result at once. In requests a null is an absent "
-    "member, and members that are not described here are passed over. Whatever path is not described answers 404 NotFound, "
-    "another method on a described one 400 InvalidParameter. A scenario can also close the connection in place of any answer."
+    "member, and members that are not described here are passed over. A path or a method that is not described answers with 404 or "
+    "400. A scenario can also close the connection in place of an answer."
 )
+KEY = "`sk-…`; the mock takes any that does not begin with sk-invalid, unless its scenario names some"
+ENABLE: Schema = {"type": "string", "enum": ["enable"]}
 TASK_ID: Schema = {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -62,7 +65,7 @@ def openapi(contract: Contract) -> Schema:
             **control_paths(),
         },
         "components": {
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": "a key `sk-…`; the mock takes any"}},
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": KEY}},
             "parameters": _headers(),
             "responses": {f"create.{status}": reply for status, reply in create.items()},
             "schemas": {**reply_schemas(contract), **mock_schemas(contract), **request_schemas(contract)},
@@ -74,71 +77,59 @@ def _by_path(contract: Contract) -> dict[str, list[Model]]:
     """The models of each path, in the order in which the service's data lists the paths."""
     found: dict[str, list[Model]] = {path: [] for path in contract.service["paths"]}
     for model in contract.main_models():
-        for path in model.paths:
+        for path in dict.fromkeys(model.paths):
             found.setdefault(path, []).append(model)
     return {path: models for path, models in found.items() if models}
 
 
-def _is_task(model: Model, path: str) -> bool:
-    """Whether a model makes a task at a path, and does not answer at once."""
-    return model.call == "async" and model.paths[0] == path
-
-
 def _create(models: list[Model], path: str, refused: dict[str, Schema]) -> Schema:
-    tasks = [model for model in models if _is_task(model, path)]
-    at_once = [model for model in models if not _is_task(model, path)]
-    replies = [{"$ref": "#/components/schemas/Accepted"}] if tasks else []
+    tasks = [model for model in models if model.call == "async" and path == model.paths[0]]
+    at_once = [model for model in models if model.call == "sync" or path in model.paths[1:]]
+    made = [("a task", {"$ref": "#/components/schemas/Accepted"})] if tasks else []
     if at_once:
-        replies.append(made_at_once(at_once))
-    names = path.removeprefix("/services/").removeprefix("aigc/")
-    headers = [*(["Async" if not at_once else "AsyncOrNot"] if tasks else []), "OssResourceResolve", "WorkSpace"]
+        made.append(("the result", made_at_once(at_once)))
+    what = " or ".join(name for name, _ in made)
+    schemas = [schema for _, schema in made]
+    common = [{"$ref": f"#/components/parameters/{each}"} for each in ("OssResourceResolve", "WorkSpace")]
+    name = path.removeprefix("/services/").removeprefix("aigc/").replace("/", ".")
     return {
-        "operationId": "create." + names.replace("/", "."),
+        "operationId": f"create.{name}",
         "tags": ["create"],
-        "summary": "Make a task" if not at_once else ("Make a task, or the result at once" if tasks else "Make the result at once"),
+        "summary": f"Make {what}",
         "description": _served(tasks, at_once),
-        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in headers],
+        "parameters": [*([_async(is_always=not at_once)] if tasks else []), *common],
         "requestBody": {"required": True, "content": {"application/json": {"schema": path_schema(models)}}},
         "responses": {
-            "200": json_reply("; ".join(_what(tasks, at_once)), replies[0] if len(replies) == 1 else {"anyOf": replies}),
+            "200": json_reply(what, schemas[0] if len(schemas) == 1 else {"anyOf": schemas}),
             **{status: {"$ref": f"#/components/responses/create.{status}"} for status in refused},
-            "413": text_reply("more than the mock reads", "text/plain"),
-            "502": text_reply("a scenario's fault: the task may have been made", "text/html"),
+            **TOO_LARGE,
+            "502": text_reply("a scenario's fault: what was asked for may have been made", "text/html"),
         },
     }
 
 
-def _what(tasks: list[Model], at_once: list[Model]) -> list[str]:
-    return [*(["the task, PENDING"] if tasks else []), *(["the result"] if at_once else [])]
-
-
 def _served(tasks: list[Model], at_once: list[Model]) -> str:
     """The models of a path by what they answer, and the header that each takes."""
-    parts = []
-    for models, text in ((tasks, "Tasks, with X-DashScope-Async: enable"), (at_once, "At once, without X-DashScope-Async")):
-        if models:
-            parts.append(f"{text}: {', '.join(name for model in models for name in ids_of(model))}.")
-    return "\n\n".join(parts)
+    said = {"Tasks, with X-DashScope-Async: enable": tasks, "At once, without X-DashScope-Async": at_once}
+    lists = {text: ", ".join(name for model in models for name in ids_of(model)) for text, models in said.items()}
+    return "\n\n".join(f"{text}: {names}." for text, names in lists.items() if names)
+
+
+def _async(*, is_always: bool) -> Schema:
+    header = {"name": "X-DashScope-Async", "in": "header", "required": is_always, "schema": ENABLE}
+    text = (
+        "without it" if is_always else "asks for a task, not for the result at once; of a model that has not this form"
+    )
+    return header | {"description": f"{text}: 403 AccessDenied"}
 
 
 def _headers() -> dict[str, Schema]:
-    enable = {"type": "string", "enum": ["enable"]}
-    only = {"name": "X-DashScope-Async", "in": "header", "schema": enable}
+    text = "needed where a field holds an oss address; without it: 400 InvalidParameter.DataInspection"
+    resolve = {"name": "X-DashScope-OssResourceResolve", "in": "header", "schema": ENABLE, "description": text}
+    workspace = {"name": "X-DashScope-WorkSpace", "in": "header", "schema": {"type": "string"}}
     return {
-        "Async": only | {"required": True, "description": "without it: 403 AccessDenied"},
-        "AsyncOrNot": only | {"description": "by model; the wrong one of the two: 403 AccessDenied"},
-        "OssResourceResolve": {
-            "name": "X-DashScope-OssResourceResolve",
-            "in": "header",
-            "schema": enable,
-            "description": "needed where a field holds an oss address",
-        },
-        "WorkSpace": {
-            "name": "X-DashScope-WorkSpace",
-            "in": "header",
-            "schema": {"type": "string"},
-            "description": "id of a workspace; the mock passes over it",
-        },
+        "OssResourceResolve": resolve,
+        "WorkSpace": workspace | {"description": "id of a workspace; the mock passes over it"},
     }
 
 
@@ -168,7 +159,9 @@ def _task_paths(contract: Contract) -> dict[str, Schema]:
     }
 
 
-def _ask(name: str, tag: str, summary: str, schema: str, refused: dict[str, Schema], *, parameters: list[Schema]) -> Schema:
+def _ask(
+    name: str, tag: str, summary: str, schema: str, refused: dict[str, Schema], *, parameters: list[Schema]
+) -> Schema:
     reply = json_reply(summary, {"$ref": f"#/components/schemas/{schema}"})
     return {
         "operationId": name, "tags": [tag], "summary": summary, "parameters": parameters, "responses": {"200": reply, **refused},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from wanspec.contract.model import Contract
-from wanspec.contract.openapi_replies import json_reply, record, refusals, text_reply
+from wanspec.contract.openapi_replies import TOO_LARGE, json_reply, record, refusals, text_reply
 
 __all__ = ["control_paths", "file_paths", "mock_schemas"]
 
@@ -65,11 +65,13 @@ def _upload() -> Schema:
         "type": "object",
         "required": ["key", "policy", "Signature", "file"],
         "properties": {
-            **{name: TEXT for name in ("OSSAccessKeyId", "Signature", "policy", "x-oss-object-acl", "x-oss-forbid-overwrite")},
-            "key": {"type": "string", "description": "upload_dir, a slash, a name; `oss://` and this is the file's address"},
+            **dict.fromkeys(
+                ("OSSAccessKeyId", "Signature", "policy", "x-oss-object-acl", "x-oss-forbid-overwrite"), TEXT
+            ),
+            "key": _said(TEXT, "upload_dir, a slash, a name; `oss://` and this is the file's address"),
             "success_action_status": {"type": "string", "const": "200"},
             "x-oss-content-type": TEXT,
-            "file": {"type": "string", "contentMediaType": "application/octet-stream", "description": "one file, the last field"},
+            "file": _said(TEXT | {"contentMediaType": "application/octet-stream"}, "one file, the last field"),
         },
     }
     return {
@@ -77,17 +79,17 @@ def _upload() -> Schema:
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
         "responses": {
             "200": text_reply("the file is there, for two days; the body is empty", "application/octet-stream"),
-            "400": text_reply("the form is not well-formed", XML),
+            "400": text_reply("the form is not well-formed; without a body where it is no form at all", XML),
             "403": text_reply("the leave has expired, or its signature is wrong", XML),
             "409": text_reply("there is a file of this key", XML),
-            "413": text_reply("more than the mock reads", "text/plain"),
+            **TOO_LARGE,
         },
     }  # fmt: skip
 
 
 def control_paths() -> dict[str, Schema]:
     """The controls, and this document."""
-    refused = {"400": json_reply("a name, a value or a fault that does not exist", {"$ref": "#/components/schemas/MockError"})}
+    refused = {"400": json_reply("a name or a fault that does not exist", {"$ref": "#/components/schemas/MockError"})}
     put = _control("put_scenario", "Change some of the scenario", "MockScenario", refused)
     put["requestBody"] = {
         "required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MockScenarioChange"}}},
@@ -130,7 +132,7 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "MockError": record("", error=TEXT),
         "MockScenarioChange": change,
         "MockScenario": {"allOf": [{"$ref": "#/components/schemas/MockScenarioChange"}], "required": list(change["properties"])},
-        "MockDocument": {"type": "object", "required": ["openapi", "info", "paths"]},
+        "MockDocument": record("", openapi=TEXT, info={"type": "object"}, paths={"type": "object"}),
     }  # fmt: skip
 
 
@@ -144,24 +146,35 @@ def _task(contract: Contract) -> Schema:
     )  # fmt: skip
 
 
+def _said(schema: Schema, text: str) -> Schema:
+    return {**schema, "description": text}
+
+
+def _or_null(schema: Schema) -> Schema:
+    made = {**schema, "type": [schema["type"], "null"]}
+    return made | {"enum": [*schema["enum"], None]} if "enum" in schema else made
+
+
 def _scenario(contract: Contract) -> Schema:
-    span = {"type": "array", "prefixItems": [NUMBER, NUMBER], "minItems": 2, "maxItems": 2}
+    span: Schema = {"type": "array", "prefixItems": [NUMBER, NUMBER], "minItems": 2, "maxItems": 2}
+    texts: Schema = {"type": "array", "items": TEXT}
+    region: Schema = {"type": "string", "enum": list(contract.service["regions"])}
     properties: dict[str, Schema] = {
-        "seed": {"type": "integer", "description": "of ids and times; takes effect with the next reset"},
-        "region": {"type": "string", "enum": list(contract.service["regions"]), "description": "whose price list"},
-        "pending_s": {**span, "description": "low and high"},
-        "running_s": {**span, "type": ["array", "null"], "description": "low and high; null: what is usual for the model"},
-        "api_keys": {"type": ["array", "null"], "items": TEXT, "description": "null: all but those that begin with sk-invalid"},
-        "running_limit": {**MORE, "type": ["integer", "null"], "description": "tasks at once; null: the model's"},
-        "queue_limit": {**WHOLE, "description": "tasks that wait, beyond those that run"},
-        "submit_per_s": {"type": ["number", "null"], "description": "null: the model's"},
-        "query_per_s": {"type": ["number", "null"], "description": "null: the service's"},
-        "retention_s": {**NUMBER, "description": "age at which a task reads UNKNOWN"},
-        "link_s": {**NUMBER, "description": "age at which a link has expired"},
-        "list_lag_s": {**NUMBER, "description": "age at which a task is listed"},
-        "fresh_links": {"type": "boolean", "description": "every query signs anew"},
-        "check": {"type": "boolean", "description": "hold bodies to the contract"},
-        "failed_form": {"type": "string", "enum": ["short", "full"], "description": "a failed task without or with its times"},
+        "seed": _said({"type": "integer"}, "of ids and times; takes effect with the next reset"),
+        "region": _said(_or_null(region), "whose models are served, at its prices; null: all, at those of Beijing"),
+        "pending_s": _said(span, "low and high"),
+        "running_s": _said(_or_null(span), "low and high; null: what is usual for the model"),
+        "api_keys": _said(_or_null(texts), "null: all but those that begin with sk-invalid"),
+        "running_limit": _said(_or_null(MORE), "tasks at once; null: the model's"),
+        "queue_limit": _said(WHOLE, "tasks that wait, beyond those that run"),
+        "submit_per_s": _said(_or_null(NUMBER), "null: the model's"),
+        "query_per_s": _said(_or_null(NUMBER), "null: the service's"),
+        "retention_s": _said(NUMBER, "age at which a task reads UNKNOWN"),
+        "link_s": _said(NUMBER, "age at which a link has expired"),
+        "list_lag_s": _said(NUMBER, "age at which a task is listed"),
+        "fresh_links": _said({"type": "boolean"}, "every query signs anew"),
+        "check": _said({"type": "boolean"}, "hold bodies to the contract"),
+        "failed_form": _said({"type": "string", "enum": ["short", "full"]}, "a failed task without or with its times"),
         "faults": {"type": "array", "items": _fault(contract)},
     }
     return {"type": "object", "additionalProperties": False, "properties": properties}

@@ -12,7 +12,7 @@ from typing import Any
 
 from wanspec.contract.faults import Fault
 from wanspec.contract.model import Contract, Model, Variant
-from wanspec.contract.openapi_requests import ids_of
+from wanspec.contract.openapi_requests import component, ids_of
 
 __all__ = [
     "CREATE",
@@ -150,6 +150,10 @@ def text_reply(description: str, *types: str, headers: dict[str, str] | None = N
     return reply | ({"content": {name: {} for name in types}} if types else {})
 
 
+#: what aiohttp answers before the service sees anything
+TOO_LARGE = {"413": text_reply("more than the 128 MiB that the mock reads", "text/plain")}
+
+
 def record(text: str, *, optional: Iterable[str] = (), **properties: Schema) -> Schema:
     """An object of which all but some members are always there."""
     required = [name for name in properties if name not in set(optional)]
@@ -221,7 +225,7 @@ def _usage(field: Schema) -> Schema:
 
 def _output_name(link: str) -> str:
     """`output.results[].url` -> `Output.results-each.url`: a name that a component may have."""
-    return "Output" + link.removeprefix("output").replace("[]", "-each")
+    return component("Output", link.removeprefix("output.").replace("[]", "-each"))
 
 
 def _output(link: str) -> Schema:

@@ -8,12 +8,13 @@ does not. A field without effect takes anything.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from wanspec.contract.check import takes
 from wanspec.contract.model import Contract, Model, Rule, Variant
 
-__all__ = ["ids_of", "null_is_absent", "path_schema", "request_schemas"]
+__all__ = ["component", "ids_of", "is_plain", "null_is_absent", "path_schema", "request_schemas"]
 
 Schema = dict[str, Any]
 
@@ -22,8 +23,8 @@ _ONES = ("items", "contains", "not", "if", "then", "else")
 
 
 def request_schemas(contract: Contract) -> dict[str, Schema]:
-    """By main id, the body of each model."""
-    return {model.main_id: _model(model) for model in contract.main_models()}
+    """The body of each model, under its main id."""
+    return {component("Body", model.main_id): _model(model) for model in contract.main_models()}
 
 
 def path_schema(models: list[Model]) -> Schema:
@@ -41,10 +42,18 @@ def path_schema(models: list[Model]) -> Schema:
             },
         },
         "allOf": [
-            {"if": _chosen("model", ids_of(model)), "then": {"$ref": f"#/components/schemas/{model.main_id}"}}
+            {
+                "if": _chosen("model", ids_of(model)),
+                "then": {"$ref": f"#/components/schemas/{component('Body', model.main_id)}"},
+            }
             for model in models
         ],
     }
+
+
+def component(kind: str, name: str) -> str:
+    """`kind.name` in the letters that the name of a component may have."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", f"{kind}.{name}")
 
 
 def ids_of(model: Model) -> list[str]:
@@ -84,16 +93,19 @@ def _regions(model: Model) -> dict[str, list[str]]:
 def _form(variant: Variant) -> Schema:
     """One form of request: its fields, then the rules that reject."""
     data = variant.data
-    title = {"title": variant.name} if variant.name else {}
     fields = {
         "type": "object",
         "required": ["input", *(["parameters"] if data["parameters"].get("required") else [])],
         "properties": {part: _field({"type": "object"} | data[part]) for part in ("input", "parameters")},
     }
-    rules = [
-        _rule(rule) for rule in variant.rules if rule.effect == "reject" and not _is_extended((rule.if_, rule.then))
-    ]
-    return title | null_is_absent(fields) | ({"allOf": rules} if rules else {})
+    form: Schema = ({"title": variant.name} if variant.name else {}) | null_is_absent(fields)
+    rules = [_rule(rule) for rule in variant.rules if is_plain(rule)]
+    return form | ({"allOf": rules} if rules else {})
+
+
+def is_plain(rule: Rule) -> bool:
+    """Whether a rule rejects and plain JSON Schema can say it."""
+    return rule.effect == "reject" and not _is_extended((rule.if_, rule.then))
 
 
 def _rule(rule: Rule) -> Schema:

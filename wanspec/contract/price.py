@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from wanspec.contract.keywords import at_path
+from wanspec.contract.media import LocalMedia
 from wanspec.contract.model import Model, Variant
 
 __all__ = ["Cost", "cost_of", "quantities"]
@@ -49,11 +51,31 @@ def cost_of(model: Model, body: Mapping[str, Any], region: str) -> Cost | None:
         return None
     if price["per"] == "image":
         amount = unit * count
-    elif price["per"] == "output_second" and seconds is not None:
-        amount = unit * Decimal(str(seconds)) * count
+    elif seconds is not None and (billed_s := _billed_input_s(price, body)) is not None:
+        amount = unit * (Decimal(str(seconds)) + billed_s) * count
     else:
         return None
     return Cost(amount=amount, currency=currency, date=price["date"])
+
+
+def _billed_input_s(price: Mapping[str, Any], body: Mapping[str, Any]) -> Decimal | None:
+    """Seconds of input clips that are billed beside the output; None when a clip's length is not known from here."""
+    if price["per"] == "output_second":
+        return Decimal(0)
+    rule = price.get("input")
+    if rule is None:
+        return None
+    total = Decimal(0)
+    for item in at_path(body, rule["field"]) or ():
+        url = item.get("url") if isinstance(item, dict) else item
+        if isinstance(item, dict) and item.get("type") not in rule.get("types", (item.get("type"),)):
+            continue
+        if "suffixes" in rule and str(url).partition("?")[0].rpartition(".")[2].lower() not in rule["suffixes"]:
+            continue
+        if not isinstance(url, LocalMedia) or url.facts.seconds is None:
+            return None
+        total += Decimal(str(round(url.facts.seconds, 3)))
+    return min(total, Decimal(str(rule["max_s"]))) if "max_s" in rule else total
 
 
 def _fits(row: dict[str, Any], variant: Variant, body: Mapping[str, Any], region: str) -> bool:

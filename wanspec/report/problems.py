@@ -6,18 +6,22 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from wanspec.problem import Place, Problem
+from wanspec.problem import Place, Problem, visible
 from wanspec.source import Source
 
 __all__ = ["problem_data", "problem_text", "tally"]
 
 
+#: Characters of a line that are shown; of a longer one so many before the fault.
+LINE, BEFORE = 160, 40
+
+
 def problem_text(problem: Problem, sources: Mapping[str, Source]) -> str:
-    """A problem as a block of text, ending in an empty line."""
-    lines = [f"{problem.severity}[{problem.code}]: {problem.message}"]
+    """A problem as a block of text, ending in an empty line. Nothing of a spec reaches the terminal unescaped."""
+    lines = [f"{problem.severity}[{problem.code}]: {visible(problem.message)}"]
     place = problem.place
     if place is not None:
-        lines.append(f"  --> {place}")
+        lines.append(f"  --> {visible(str(place))}")
         # What a rule wants is a sentence, what a field takes is a value.
         wanted = (
             problem.expected
@@ -28,14 +32,16 @@ def problem_text(problem: Problem, sources: Mapping[str, Source]) -> str:
         marks += [(label.place, label.text, "-") for label in problem.labels if label.place.file == place.file]
         lines += _snippet(marks, sources.get(place.file))
         lines += [
-            f"   = see: {label.place}: {label.text}" for label in problem.labels if label.place.file != place.file
+            f"   = see: {visible(f'{label.place}: {label.text}')}"
+            for label in problem.labels
+            if label.place.file != place.file
         ]
     elif problem.expected:
-        lines.append(f"   = expected: {problem.expected}")
+        lines.append(f"   = expected: {visible(problem.expected)}")
     if problem.help:
-        lines.append(f"   = help: {problem.help}")
+        lines.append(f"   = help: {visible(problem.help)}")
     if len(problem.jobs) > 1:
-        first, last = problem.jobs[0], problem.jobs[-1]
+        first, last = visible(problem.jobs[0]), visible(problem.jobs[-1])
         lines.append(f"   = applies to {len(problem.jobs)} jobs: {first} ... {last}")
     return "\n".join(lines) + "\n"
 
@@ -47,27 +53,44 @@ def _snippet(marks: list[tuple[Place, str, str]], source: Source | None) -> list
     width = len(str(marks[-1][0].line))
     gutter = " " * width
     lines = [f" {gutter} |"]
-    shown = 0
+    shown = (0, 0)
     for place, text, sign in marks:
-        line = source.line(place.line).expandtabs(1)
-        if place.line != shown:
-            lines.append(f" {place.line:>{width}} | {_cut(line)}".rstrip())
-            shown = place.line
-        end = place.end_column if place.end_line == place.line else len(line) + 1
-        length = max(1, min(end, len(line) + 1) - place.column)
-        before = _cells(line[: place.column - 1])
-        under = sign * max(1, min(_cells(line[place.column - 1 : place.column - 1 + length]), 100))
-        lines.append(f" {gutter} | {' ' * min(before, 118)}{under} {text}".rstrip())
+        line = source.line(place.line)
+        first = place.column - 1
+        end = min(place.end_column - 1 if place.end_line == place.line else len(line), len(line))
+        start = _window(line, first, end)
+        if (place.line, start) != shown:
+            lines.append(f" {place.line:>{width}} | {_cut(line, start)}".rstrip())
+            shown = (place.line, start)
+        before = _cells(_shown(line[start:first])) + (start > 0)
+        under = sign * max(1, min(_cells(_shown(line[first : min(end, start + LINE)])), 100))
+        lines.append(f" {gutter} | {' ' * before}{under} {visible(text)}".rstrip())
     return lines
 
 
-def _cut(line: str) -> str:
-    return line if len(line) <= 160 else line[:159] + "…"
+def _window(line: str, first: int, end: int) -> int:
+    """The first character to show of a line, so that a fault far to the right is seen."""
+    return 0 if len(line) <= LINE or min(end, first + 20) < LINE else max(first - BEFORE, 0)
+
+
+def _cut(line: str, start: int) -> str:
+    rest = line[start:]
+    return ("…" if start else "") + _shown(rest if len(rest) <= LINE else rest[: LINE - 1]) + "…" * (len(rest) > LINE)
+
+
+def _shown(text: str) -> str:
+    return visible(text.replace("\t", " "))
 
 
 def _cells(text: str) -> int:
-    """Columns of a terminal: full-width characters take two."""
-    return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
+    """Columns of a terminal: full-width characters take two, marks on a letter and joiners none."""
+    return sum(map(_width, text))
+
+
+def _width(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf") and character != "\xad":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def problem_data(problem: Problem) -> dict[str, Any]:

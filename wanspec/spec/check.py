@@ -20,20 +20,26 @@ from wanspec.contract.price import quantities
 from wanspec.job import Job, key_of
 from wanspec.problem import Label, Problem, Severity
 from wanspec.spec.expand import slug
-from wanspec.spec.expression import ExpressionError, has_expression, resolve
+from wanspec.spec.expression import Unresolved, resolve
 
 __all__ = ["check_jobs", "check_outputs", "local_references", "output_paths", "settle"]
 
+#: folded path -> who writes it, with the path as written
+Owners = dict[str, list[tuple[Job, str]]]
 #: (spec file, written reference) -> the local file, or a message and a hint
 Survey = Callable[[str, str], LocalMedia | tuple[str, str]]
 
+OUTPUT_HELP = "an output is a path below the project, like renders/${{ job.slug }}.${{ output.ext }}"
+#: More results than any model gives for one job.
+MOST_OUTPUTS = 20
+_DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\s*(\.|\Z)", re.IGNORECASE)
 _ODD = re.compile(r'[\x00-\x1f<>:"|?*]')
 
 
 def local_references(job: Job, contract: Contract) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """The media fields of a job that name a local file, with what is written there."""
     for path, value, _ in media_fields(job, contract):
-        is_address = "://" in value.removeprefix("file://") or has_expression(value)
+        is_address = "://" in value.removeprefix("file://") or isinstance(value, Unresolved)
         if value and form_of(value) == "unknown" and not is_address:
             yield path, value
 
@@ -76,8 +82,7 @@ def check_jobs(jobs: Iterable[Job], checker: Checker) -> list[Problem]:
             continue
         region = job.region if job.region in checker.contract.service["regions"] else None
         for finding in checker.check(job.body, region=region):
-            value = _value_at(job.body, finding.path)
-            if isinstance(value, str) and has_expression(value):
+            if isinstance(_value_at(job.body, finding.path), Unresolved):
                 continue  # an expression that names nothing has been told as that
             problems.append(_problem(job, finding))
     return problems
@@ -111,11 +116,7 @@ def _problem(job: Job, finding: Finding) -> Problem:
 
 
 def output_paths(job: Job, contract: Contract, made: int | None = None) -> list[str]:
-    """Where the results of a job go, relative to the project, one path for each of `made` (or as many as are asked for).
-
-    Raises:
-        ExpressionError: the template names something unknown.
-    """
+    """Where the results of a job go, relative to the project, one path for each of `made` (or as many as are asked for)."""
     model = contract.model(job.model)
     count: int | None = 1
     extension = "mp4"
@@ -123,48 +124,74 @@ def output_paths(job: Job, contract: Contract, made: int | None = None) -> list[
         variant = model.variant(job.body)
         extension = {"jpeg": "jpg"}.get(variant.data["output"]["format"], variant.data["output"]["format"])
         _, count = quantities(variant, job.body)
-    count = made or count or 1
-    paths = []
-    for index in range(count):
-        scope = {
-            "spec": {"name": job.spec},
-            "job": {"id": job.address, "slug": slug(job.address)},
-            "output": {"index": index, "ext": extension},
-        }
-        path = str(resolve(job.output, scope)).removeprefix("./")
-        if count > 1 and "output.index" not in job.output:
-            stem, dot, suffix = path.rpartition(".")
-            path = f"{stem}-{index}{dot}{suffix}" if dot and "/" not in suffix else f"{path}-{index}"
-        paths.append(path)
-    return paths
+        # A count that the model refuses is told as that; it is not counted out.
+        limits = variant.field(variant.data["output"].get("count") or "") or {}
+        count = min(count or 1, limits.get("maximum", MOST_OUTPUTS))
+    count = made or max(count or 1, 1)
+    scope: dict[str, Any] = {"spec": {"name": job.spec}, "job": {"id": job.address, "slug": slug(job.address)}}
+    paths = [
+        str(resolve(job.output, scope | {"output": {"index": index, "ext": extension}})).removeprefix("./")
+        for index in range(count)
+    ]
+    return [_numbered(path, index) for index, path in enumerate(paths)] if len(set(paths)) < count else paths
+
+
+def _numbered(path: str, index: int) -> str:
+    """`a/still.png` -> `a/still-0.png`: of several results under one name."""
+    stem, dot, suffix = path.rpartition(".")
+    return f"{stem}-{index}{dot}{suffix}" if dot and "/" not in suffix else f"{path}-{index}"
 
 
 def check_outputs(jobs: Iterable[Job], contract: Contract) -> list[Problem]:
     """Outputs that leave the project, that a file system refuses, or that different jobs share."""
     problems: list[Problem] = []
-    owners: dict[str, list[tuple[Job, str]]] = {}
+    owners: Owners = {}
     for job in jobs:
         where = job.place(("output",))
-        try:
-            paths = output_paths(job, contract)
-        except ExpressionError:
+        if isinstance(job.output, Unresolved):
             continue  # told where the expression stands
-        for path in paths:
+        for path in output_paths(job, contract):
             fault = _path_fault(path)
             if fault:
                 problems.append(
-                    Problem(code="W112", message=f"output {path!r} {fault}", place=where, jobs=(job.address,))
+                    Problem(
+                        code="W112",
+                        message=f"output {path!r} {fault}",
+                        place=where,
+                        help=OUTPUT_HELP,
+                        jobs=(job.address,),
+                    )
                 )
-            same = unicodedata.normalize("NFC", path).casefold()
+            same = _folded(path)
             if all(other is not job for other, _ in owners.setdefault(same, [])):
                 owners[same].append((job, path))
+    return problems + list(_collisions(owners))
+
+
+def _collisions(owners: Owners) -> Iterator[Problem]:
+    """Jobs that write one path, the note beside another's output, or into another's file; once for the same jobs."""
+    told: set[tuple[str, ...]] = set()
     for same, sharing in owners.items():
+        job, path = sharing[0]
+        found = []
         if len(sharing) > 1:
-            problems.append(_shared([job for job, _ in sharing], sharing[1][1]))
+            found.append(_shared([each for each, _ in sharing], sharing[1][1]))
+        if f"{same}.json" in owners and owners[f"{same}.json"][0][0] is not job:
+            found.append(_on_note(*owners[f"{same}.json"][0], job, path))
         for parent in _parents(same):
-            if parent in owners and owners[parent][0][0] is not sharing[0][0]:
-                problems.append(_inside(*sharing[0], *owners[parent][0]))
-    return problems
+            for file in (parent, parent.removesuffix(".json")):  # the note is a file as well
+                if file in owners and owners[file][0][0] is not job:
+                    found.append(_inside(job, path, owners[file][0][0], owners[file][0][1] + parent[len(file) :]))
+                    break
+        for problem in found:
+            if problem.jobs not in told:
+                told.add(problem.jobs)
+                yield problem
+
+
+def _folded(path: str) -> str:
+    """What a file system may take to be the same name."""
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -188,8 +215,27 @@ def _shared(jobs: list[Job], path: str) -> Problem:
         place=place,
         labels=(Label(place=first, text="written here as well"),) if first is not None and first != place else (),
         expected="a path of its own for each job",
-        help="put ${{ job.slug }} into output",
+        help=_parting(jobs),
         jobs=tuple(names),
+    )
+
+
+def _parting(jobs: list[Job]) -> str:
+    """What gives each of the jobs a path of its own."""
+    if len({_folded(slug(job.address)) for job in jobs}) == len(jobs):
+        return "put ${{ job.slug }} into output"
+    return "give one of them another name: to many file systems these are one"
+
+
+def _on_note(job: Job, path: str, other: Job, beside: str) -> Problem:
+    first = other.place(("output",))
+    return Problem(
+        code="W111",
+        message=f"{job.address} writes {path}, which is the note beside {beside} of {other.address}",
+        place=job.place(("output",)),
+        labels=(Label(place=first, text="its note ends in .json"),) if first is not None else (),
+        expected="another path",
+        jobs=(job.address, other.address),
     )
 
 
@@ -228,4 +274,6 @@ def _path_fault(path: str) -> str:
         return "has a character that a file system refuses"
     if any(len(part.encode()) > 240 for part in parts) or any(part.endswith((" ", ".")) for part in parts):
         return "has a part that a file system refuses"
+    if any(_DEVICE.match(part) for part in parts):
+        return "has a name that belongs to a device, which some file system refuses"
     return ""

@@ -17,8 +17,8 @@ from typing import Any
 
 from wanspec.job import Job
 from wanspec.problem import Place, Problem, nearest
-from wanspec.source import Mapping, Sequence, Source, load, place_of
-from wanspec.spec.expression import ExpressionError, has_expression, resolve
+from wanspec.source import MAX_DEPTH, MAX_NODES, Mapping, Sequence, Source, as_shown, load, place_of
+from wanspec.spec.expression import MAX_TEXT, ExpressionError, Unresolved, has_expression, resolve
 
 __all__ = ["JOB_KEYS", "TOP_KEYS", "Spec", "expand", "slug"]
 
@@ -49,11 +49,21 @@ JOB_KEYS: Words = {
 LIMIT_KEYS: Words = {
     "concurrency": (_WHOLE, "tasks under way at once, over all models"),
 }
-_LATER_TOP = frozenset({"import", "env"})
-_LATER_JOB = frozenset(
-    {"matrix", "exclude", "include", "overrides", "unsupported", "for_each", "needs", "samples", "retry"}
+#: Words of the language that this version does not know yet -> what helps meanwhile.
+_LATER_TOP = {"import": "copy its vars and defaults into this file", "env": "write the values below vars"}
+_ONE_BY_ONE = "write the jobs out one by one"
+_LATER_JOB = {
+    **dict.fromkeys(("matrix", "exclude", "include", "overrides", "unsupported"), _ONE_BY_ONE),
+    "for_each": "write a job for each result, and name its file",
+    "needs": "put what comes later into a spec of its own",
+    "samples": "write a job for each sample",
+    "retry": "leave it out: what may be tried again is tried again",
+}
+_LATER_LIMITS = dict.fromkeys(
+    ("max_jobs", "max_seconds", "max_images", "max_cost"), "leave it out, and look at plan first"
 )
-_LATER_LIMITS = frozenset({"max_jobs", "max_seconds", "max_images", "max_cost"})
+#: Roots of expressions that come with those words.
+_LATER_ROOTS = frozenset({"jobs", "matrix", "each", "env"})
 _JOB_ID = re.compile(r"[^\s\[\]/\\:]+\Z")
 _NAMES = {str: "a text", int: "a whole number", Mapping: "a map", Sequence: "a list"}
 
@@ -77,7 +87,12 @@ def expand(text: bytes | str, file: str) -> tuple[Spec | None, list[Problem]]:
     if not isinstance(document, Mapping):
         if not problems:
             problems.append(
-                Problem(code="W012", message="a spec is a map with wanspec and jobs", place=_top(document, file, text))
+                Problem(
+                    code="W012",
+                    message="a spec is a map with wanspec and jobs",
+                    place=_top(document, file, text),
+                    help="it begins with wanspec: 1, and the jobs stand below jobs:",
+                )
             )
         return None, problems
     reader = _Reader(document, file, problems)
@@ -118,44 +133,55 @@ class _Reader:
         self.document = document
         self.file = file
         self.problems = problems
+        #: what expressions may still bring in: values of lists and maps, and characters of texts
+        self.values_left = MAX_NODES
+        self.text_left = 16 * MAX_TEXT
 
     def spec(self) -> Spec:
         top = self.document
         self._keys(top, TOP_KEYS, "the spec", _LATER_TOP)
         self._version(top)
-        stem = PurePosixPath(self.file.replace("\\", "/")).name.removesuffix(".yaml").removesuffix(".yml")
-        name = top.get("name") if isinstance(top.get("name"), str) else stem
+        name = top.get("name") if isinstance(top.get("name"), str) else self._stem()
         region = top.get("region") if isinstance(top.get("region"), str) else "beijing"
         defaults = top.get("defaults")
         if isinstance(defaults, Mapping):
             self._keys(defaults, JOB_KEYS, "defaults", _LATER_JOB, expressions=True)
-        limits = top.get("limits")
-        if isinstance(limits, Mapping):
-            self._keys(limits, LIMIT_KEYS, "limits", _LATER_LIMITS)
-        concurrency = limits.get("concurrency") if isinstance(limits, Mapping) else None
-        if isinstance(concurrency, int) and concurrency < 1:
-            place = place_of(limits, ("concurrency",))
-            self._problem("W012", "concurrency must be 1 or more", place, expected="1 or more")
         return Spec(
             file=self.file,
             name=str(name),
             region=str(region),
-            concurrency=concurrency if type(concurrency) is int and concurrency > 0 else None,
+            concurrency=self._concurrency(top.get("limits")),
             jobs=tuple(self._jobs(str(name), str(region), defaults if isinstance(defaults, Mapping) else None)),
             source=top.source,
             region_place=place_of(top, ("region",)) if "region" in top else None,
         )
 
+    def _stem(self) -> str:
+        """The name of a spec that gives itself none."""
+        if self.file == "<stdin>":
+            return "stdin"
+        return PurePosixPath(self.file.replace("\\", "/")).name.removesuffix(".yaml").removesuffix(".yml")
+
+    def _concurrency(self, limits: Any) -> int | None:
+        if not isinstance(limits, Mapping):
+            return None
+        self._keys(limits, LIMIT_KEYS, "limits", _LATER_LIMITS)
+        value = limits.get("concurrency")
+        if type(value) is not int:
+            return None
+        if value < 1:
+            place = place_of(limits, ("concurrency",))
+            self._problem("W012", "concurrency must be 1 or more", place, expected="1 or more")
+            return None
+        return value
+
     def _version(self, top: Mapping) -> None:
         version = top.get("wanspec")
         if version is None:
             self._problem(
-                "W011",
-                "wanspec is missing",
-                place_of(top, ()),
-                expected="wanspec: 1",
-                help="the first line is wanspec: 1",
-            )
+                "W011", "wanspec is missing", place_of(top, ()),
+                expected="wanspec: 1", help="the first line is wanspec: 1",
+            )  # fmt: skip
         elif type(version) is int and version != VERSION:
             place = place_of(top, ("wanspec",))
             self._problem("W014", f"version {version} of the spec language is not known", place, expected=str(VERSION))
@@ -172,40 +198,29 @@ class _Reader:
             )
         variables = self._variables(name)
         for address, written in jobs.items():
-            if not _JOB_ID.match(address):
-                fault = "holds a blank, a bracket, a slash or a colon" if address else "is empty"
-                self._problem(
-                    "W012", f"job id {address!r} {fault}",
-                    place_of(jobs, (address,), key=True), expected="letters, digits, - . _",
-                )  # fmt: skip
+            self._id(jobs, address)
             if not isinstance(written, Mapping):
-                self._problem(
-                    "W012",
-                    f"job {address} must be a map with model and input",
-                    place_of(jobs, (address,)),
-                    expected="a map",
-                )
+                message = f"job {address} must be a map with model and input"
+                self._problem("W012", message, place_of(jobs, (address,)), expected="a map")
                 continue
             self._keys(written, JOB_KEYS, f"job {address}", _LATER_JOB, expressions=True)
             tree = overlay(defaults if defaults is not None else empty_like(written), written)
-            for key in ("model", "input"):
+            where = place_of(jobs, (address,), key=True)
+            for key, what in (("model", "the id of a model"), ("input", "the request's input")):
                 if key not in tree:
-                    what = "the id of a model" if key == "model" else "the request's input"
-                    place = place_of(jobs, (address,), key=True)
-                    self._problem(
-                        "W011", f"job {address} has no {key}", place, expected=what, path=f"jobs.{address}.{key}"
-                    )
-            scope = {
-                "vars": variables,
-                "spec": {"name": name},
-                "job": {"id": address, "slug": slug(address)},
-                # what only the result tells stays as it is until there is one
-                "output": {"index": "${{ output.index }}", "ext": "${{ output.ext }}"},
-            }
-            resolved = self._resolved(tree, scope)
+                    message = f"job {address} has no {key}"
+                    self._problem("W011", message, where, expected=what, path=f"jobs.{address}.{key}")
+            scope = {"vars": variables, "spec": {"name": name}, "job": {"id": address, "slug": slug(address)}}
+            resolved = self._resolved_job(tree, scope)
             if resolved is not tree:
                 self._keys(resolved, JOB_KEYS, f"job {address}", _LATER_JOB, only=tree)
-            yield self._job(address, name, region, resolved, place_of(jobs, (address,), key=True))
+            yield self._job(address, name, region, resolved, where)
+
+    def _id(self, jobs: Mapping, address: str) -> None:
+        if not _JOB_ID.match(address):
+            fault = "holds a blank, a bracket, a slash or a colon" if address else "is empty"
+            place = place_of(jobs, (address,), key=True)
+            self._problem("W012", f"job id {address!r} {fault}", place, expected="letters, digits, - . _")
 
     def _variables(self, name: str) -> dict[str, Any]:
         """The values of `vars`; a later one may name an earlier one."""
@@ -213,8 +228,8 @@ class _Reader:
         variables = self.document.get("vars")
         if isinstance(variables, Mapping):
             for key, value in variables.items():
-                scope = {"vars": dict(known), "spec": {"name": name}}
-                known[key] = self._value(value, scope, variables, key)
+                scope = {"vars": known, "spec": {"name": name}}
+                known[key] = self._value(value, scope, (variables, key), 2)
         return known
 
     def _job(self, address: str, name: str, region: str, tree: Mapping, where: Any) -> Job:
@@ -240,20 +255,29 @@ class _Reader:
             where=where,
         )
 
-    def _resolved(self, tree: Any, scope: dict[str, Any]) -> Any:
+    def _resolved_job(self, tree: Mapping, scope: dict[str, Any]) -> Mapping:
+        """A job with its expressions replaced; those of `output` that only the result tells stay as they are."""
+        changes: dict[str, Any] = {}
+        for key, value in tree.items():
+            if key == "output":
+                known = scope | {"output": {"index": 0, "ext": ""}}
+                new = self._value(value, known, (tree, key), 3, later="output")
+            else:
+                new = self._value(value, scope, (tree, key), 3)
+            if new is not value:
+                changes[key] = new
+        return _changed(tree, changes) if changes else tree
+
+    def _resolved(self, tree: Any, scope: dict[str, Any], depth: int) -> Any:
         """The same tree with expressions replaced; shares every part that has none."""
         if isinstance(tree, Mapping):
-            changed: Mapping | None = None
+            changes = {}
             for key, value in tree.items():
-                new = self._value(value, scope, tree, key)
+                new = self._value(value, scope, (tree, key), depth + 1)
                 if new is not value:
-                    if changed is None:
-                        changed = Mapping(tree.source, tree.mark)
-                        changed.update(tree)
-                        changed.marks = tree.marks
-                    changed[key] = new
-            return tree if changed is None else changed
-        items = [self._value(value, scope, tree, index) for index, value in enumerate(tree)]
+                    changes[key] = new
+            return _changed(tree, changes) if changes else tree
+        items = [self._value(value, scope, (tree, index), depth + 1) for index, value in enumerate(tree)]
         if all(new is old for new, old in zip(items, tree, strict=True)):
             return tree
         copy = Sequence(tree.source, tree.mark)
@@ -261,23 +285,65 @@ class _Reader:
         copy.marks = tree.marks
         return copy
 
-    def _value(self, value: Any, scope: dict[str, Any], parent: Any, step: str | int) -> Any:
+    def _value(
+        self, value: Any, scope: dict[str, Any], where: tuple[Any, str | int], depth: int, *, later: str | None = None
+    ) -> Any:
+        """A value with its expressions replaced; `where` is its parent and its step below it."""
         if isinstance(value, Mapping | Sequence):
-            return self._resolved(value, scope)
+            return self._resolved(value, scope, depth)
         if not isinstance(value, str) or not has_expression(value):
             return value
+        if self.values_left < 0 or self.text_left < 0:
+            return Unresolved(value)  # told once, where it became too much
         try:
-            return resolve(value, scope)
+            found = resolve(value, scope, later=later)
+            self._count(value, found, depth)
         except ExpressionError as error:
-            self._problem("W015", str(error), place_of(parent, (step,)), help=error.help)
-            return value
+            hint = self._unknown_name(error.unknown) or error.help
+            self._problem("W015", str(error), place_of(where[0], (where[1],)), help=hint)
+            return Unresolved(value)
+        return found
+
+    def _unknown_name(self, name: str) -> str:
+        """What helps with a name that exists, but not here or not yet."""
+        if name == "output":
+            return "only the output of a job knows output.index and output.ext"
+        if name in _LATER_ROOTS:
+            return f"{name} is part of the spec language, but not of this version of wanspec: write the value out"
+        variables = self.document.get("vars")
+        if isinstance(variables, Mapping) and name.startswith("vars.") and name.removeprefix("vars.") in variables:
+            return "a value of vars may name only those that stand above it"
+        return ""
+
+    def _count(self, written: str, found: Any, depth: int) -> None:
+        """Stop values of values before they multiply into too much: they are shared here, but not where they are sent.
+
+        Raises:
+            ExpressionError: they do.
+        """
+        if isinstance(found, str) and not (written.startswith("${{") and written.count("${{") == 1):
+            self.text_left -= len(found)
+            if self.text_left < 0:
+                raise ExpressionError("the expressions make more than 256 MB of text", "put less text into vars")
+        nodes = [(found, depth)] if isinstance(found, dict | list) else []
+        while nodes:
+            node, level = nodes.pop()
+            if level > MAX_DEPTH:
+                raise ExpressionError(
+                    f"this nests more than {MAX_DEPTH} levels deep", "put fewer values into one another"
+                )
+            inner = node.values() if isinstance(node, dict) else node
+            self.values_left -= len(inner)
+            if self.values_left < 0:
+                raise ExpressionError(f"the expressions stand for more than {MAX_NODES:,} values", "use fewer of them")
+            nodes += [(each, level + 1) for each in inner if isinstance(each, dict | list)]
 
     def _keys(
         self,
         node: Mapping,
         known: Words,
         where: str,
-        later: frozenset[str],
+        later: dict[str, str],
         *,
         expressions: bool = False,
         only: Mapping | None = None,
@@ -295,7 +361,7 @@ class _Reader:
                     "W013",
                     f"{key} is part of the spec language, but not of this version of wanspec",
                     place_of(node, (key,), key=True),
-                    help="write the jobs out one by one",
+                    help=later[key],
                 )
             elif key not in known:
                 near = nearest(key, known)
@@ -311,8 +377,7 @@ class _Reader:
 
     def _type(self, node: Mapping, key: str, value: Any, known: Words, where: str) -> None:
         types = known[key][0]
-        unresolved = isinstance(value, str) and has_expression(value) and "output." in value
-        if value is not None and type(value) not in types and not (unresolved and str in types):
+        if value is not None and type(value) not in types and not isinstance(value, Unresolved):
             expected = " or ".join(_NAMES[each] for each in types)
             self._problem(
                 "W012", f"{key} of {where} must be {expected}", place_of(node, (key,)), expected=expected, path=key
@@ -332,12 +397,22 @@ class _Reader:
         self.problems.append(Problem(code=code, message=message, place=place, expected=expected, help=help, path=path))
 
 
+def _changed(tree: Mapping, changes: dict[str, Any]) -> Mapping:
+    """The map with other values at the same places."""
+    copy = Mapping(tree.source, tree.mark)
+    copy.update(tree)
+    copy.update(changes)
+    copy.marks = tree.marks
+    return copy
+
+
 def _top(document: Any, file: str, text: bytes | str) -> Any:
     place = place_of(document, ())
     if place is None:  # a lone scalar: the first line that says anything
-        lines = text.decode("utf-8", "replace").splitlines() if isinstance(text, bytes) else text.splitlines()
-        first = next(
-            (n for n, line in enumerate(lines) if line.strip() and not line.lstrip().startswith(("#", "%", "---"))), 0
+        source = Source(file, as_shown(text) if isinstance(text, bytes) else text)
+        said = (
+            n for n, line in enumerate(source.lines) if line.strip() and not line.lstrip().startswith(("#", "%", "---"))
         )
-        place = Source(file, "").place((first, 0, first, 1))
+        first = next(said, 0)
+        place = source.place((first, 0, first, 1))
     return place
