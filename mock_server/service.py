@@ -14,13 +14,13 @@ import json
 import re
 from collections import deque
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
-from mock_server.answers import Answer, Call, Seeded, first_code, number, ok, xml
+from mock_server.answers import Answer, Call, Seeded, first_code, ok, xml
+from mock_server.records import bill_of, page_of
 from mock_server.results import Results
 from mock_server.scenario import Fault, Scenario
-from mock_server.shapes import Made, list_row, made_from, refusal_text, result_body, task_body
+from mock_server.shapes import Made, made_from, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
 from wanspec.contract import Checker, Contract, Model
 from wanspec.contract.keywords import Probe, at_path
@@ -309,47 +309,15 @@ class Service:
         per_s = self._query_per_s()
         if not self._token(f"query/{self._account(call)}", per_s, now):
             return self._refuse("rate_quota")
-        query = call.query
-        since, until = self._window(query, now)
-        rows = [
-            each
-            for each in sorted(self.queues.tasks.values(), key=lambda task: -task.number)
-            if since <= each.created_at <= until + 1
-            and now - each.created_at >= self.scenario.list_lag_s
-            and query.get("model_name", each.model) == each.model
-            and query.get("status", each.status) == each.status
-            and query.get("task_id", each.id) == each.id
-        ]
-        page = max(number(query.get("page_no"), 1), 1)
-        size = min(max(number(query.get("page_size"), 10), 1), 100)
-        shown = rows[(page - 1) * size : page * size]
-        return ok(
-            {
-                "request_id": self._seeded.uuid(f"list/{self.calls.get('list', 0)}"),
-                "total": len(rows),
-                "total_page": -(-len(rows) // size),
-                "page_no": page,
-                "page_size": size,
-                "data": [list_row(each, "1234567890", self.scenario.region or "beijing") for each in shown],
-            }
+        page = page_of(
+            self.queues.tasks.values(),
+            call.query,
+            now,
+            utc_offset_h=self.contract.service["utc_offset_h"],
+            lag_s=self.scenario.list_lag_s,
+            region=self.scenario.region or "beijing",
         )
-
-    def _window(self, query: Mapping[str, str], now: float) -> tuple[float, float]:
-        from datetime import UTC, datetime
-
-        def read(text: str | None) -> float | None:
-            if text is None or not re.fullmatch(r"\d{14}", text):
-                return None
-            try:
-                there = datetime.strptime(text, "%Y%m%d%H%M%S").replace(tzinfo=UTC).timestamp()
-            except ValueError:
-                return None
-            return there - float(self.contract.service["utc_offset_h"]) * 3600
-
-        since, until = read(query.get("start_time")), read(query.get("end_time"))
-        if since is None:
-            since = (until if until is not None else now) - 86400
-        return since, until if until is not None else since + 2 * 86400
+        return ok({"request_id": self._seeded.uuid(f"list/{self.calls.get('list', 0)}"), **page})
 
     def _cancel(self, task_id: str, call: Call, now: float) -> Answer:
         per_s = self._query_per_s()
@@ -424,19 +392,5 @@ class Service:
         return known if known is not None else 5
 
     def bill(self) -> dict[str, Any]:
-        """What the account owes: produced outputs of tasks that succeeded, at list price."""
-        done = [each for each in (*self.queues.tasks.values(), *self.at_once.values()) if each.status == "SUCCEEDED"]
-        money: dict[str, Decimal] = {}
-        for task in done:
-            if task.price is not None:
-                amount, currency = task.price
-                money[currency] = money.get(currency, Decimal(0)) + Decimal(amount)
-        pictures = [each for each in done if each.output["format"] != "mp4"]
-        return {
-            "tasks": len(self.queues.tasks),
-            "succeeded": len(done),
-            "failed": sum(each.status == "FAILED" for each in self.queues.tasks.values()),
-            "images": sum(each.count for each in pictures),
-            "seconds": sum(each.output["seconds"] * each.count for each in done),
-            "money": {currency: str(amount) for currency, amount in money.items()},
-        }
+        """What the account owes."""
+        return bill_of(self.queues.tasks.values(), self.at_once.values())

@@ -328,3 +328,21 @@ def test_a_refused_count_is_not_counted_out() -> None:
     loaded = load(["-"], stdin=text.encode())
     assert [code for code, _, _ in errors(loaded)] == ["W104"]
     assert len(output_paths(loaded.jobs[0], load_contract())) <= 4
+
+
+@pytest.mark.parametrize(
+    ("first", "row", "part"),
+    [
+        ("x", "'${{{{ vars.a{0} }}}}${{{{ vars.a{0} }}}}'", "the text grows"),
+        ("[x]", "['${{{{ vars.a{0} }}}}', '${{{{ vars.a{0} }}}}']", "5,000,000 values"),
+        ("[x]", "['${{{{ vars.a{0} }}}}']", "64 levels deep"),
+    ],
+    ids=["text", "width", "depth"],
+)
+def test_values_of_values_do_not_multiply_without_end(first: str, row: str, part: str) -> None:
+    """Expressions are held to the limits of aliases: each doubling is a line, a hundred lines are no memory."""
+    rows = [f"  a0: {first}", *(f"  a{n}: {row.format(n - 1)}" for n in range(1, 100))]
+    text = "\n".join(["wanspec: 1", "vars:", *rows, "jobs: {clip: {model: wanx2.1-t2i-turbo, input: {prompt: a}}}", ""])
+    code, _, message = errors(load(["-"], stdin=text.encode()))[0]
+    assert code == "W015"
+    assert part in message

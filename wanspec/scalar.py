@@ -29,6 +29,7 @@ _TYPES: dict[str, tuple[type, str]] = {
 }  # fmt: skip
 #: A plain scalar that begins otherwise is a text, whatever follows.
 MAY_BE_WORD_OR_NUMBER = frozenset("~nNtTfF+-.0123456789")
+_MAY_BE_NUMBER = frozenset("+-.0123456789")
 
 
 class Fault(NamedTuple):
@@ -42,6 +43,8 @@ def plain(text: str) -> tuple[Any, Fault | None]:
     """The value of a text without quotes and tags; with a fault the value is what can stand in for it."""
     if text in _WORDS:
         return _WORDS[text], None
+    if text[0] not in _MAY_BE_NUMBER:
+        return text, None
     whole = _INT.match(text)
     if whole is not None:
         return _too_long() if len(whole[1]) > MAX_DIGITS else (int(text), None)

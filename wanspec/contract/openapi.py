@@ -84,7 +84,9 @@ def _by_path(contract: Contract) -> dict[str, list[Model]]:
 
 def _create(models: list[Model], path: str, refused: dict[str, Schema]) -> Schema:
     tasks = [model for model in models if model.call == "async" and path == model.paths[0]]
-    at_once = [model for model in models if model.call == "sync" or path in model.paths[1:]]
+    at_once = [
+        model for model in models if model.call == "sync" or path == str(model.data.get("sync_path", "")).rstrip("/")
+    ]
     made = [("a task", {"$ref": "#/components/schemas/Accepted"})] if tasks else []
     if at_once:
         made.append(("the result", made_at_once(at_once)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -95,7 +96,7 @@ def _variant_text(variant: Variant) -> Iterator[str]:
         for name, field in variant.data[part].get("properties", {}).items():
             words = [takes(field)]
             words += ["required"] if name in needed else []
-            words += [f"default {field['default']}"] if "default" in field else []
+            words += [f"default {_json(field['default'])}"] if "default" in field else []
             words += [f"no effect: {field['x-idle']}"] if "x-idle" in field else []
             words += [f"cut after {field['x-cut']} characters"] if "x-cut" in field else []
             yield f"    {part}.{name}: {'; '.join(word for word in words if word)}"
@@ -177,6 +178,10 @@ def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from _flat(each, f"{path}.{name}" if path else str(name))
     else:
         yield path, value
+
+
+def _json(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _known(value: object) -> str:

@@ -202,7 +202,7 @@ def _field(name: str, field: Schema, notes: dict[Any, str], *, is_required: bool
     if "x-pixels" in field:
         words = list(field["x-pixels"].get("words", ()))
         schema |= {"pattern": f"^({'|'.join([*words, _SIZE])})$"} | ({"examples": words} if words else {})
-    if _LIMITS & set(field) and field.get("type") != "array":
+    if {"enum", "const", "x-pixels"} & set(field) or field.get("type") in ("boolean", "integer", "number"):
         schema["errorMessage"] = f"{name}: expected {takes(field)}"
     if "items" in field:
         schema["items"] = {"title": f"an entry of {name}"} | _field(name, field["items"], {})
