@@ -30,7 +30,9 @@ LAYERS = {
     "wanspec.runner": 4, "wanspec.report": 4,
     "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
 }  # fmt: skip
-MOCK_CORE = [f"mock_server.{name}" for name in ("answers", "records", "results", "scenario", "service", "shapes", "tasks")]
+MOCK_CORE = [
+    f"mock_server.{name}" for name in ("answers", "records", "results", "scenario", "service", "shapes", "tasks")
+]
 IMPURE = {
     "time", "random", "secrets", "os", "io", "socket", "ssl", "asyncio", "threading", "subprocess", "tempfile", "shutil", "sqlite3",
     "urllib.request", "http", "aiohttp", "requests", "glob", "sys", "uuid",

@@ -91,6 +91,7 @@ def test_two_runs_at_once_on_one_ledger(tmp_path: Path) -> None:
         both = [start(RUN, tmp_path, server.base_url) for _ in range(2)]
         ends = [process.communicate(timeout=60) for process in both]
         assert all("Traceback" not in err for _, err in ends), ends
+        assert [process.returncode for process in both] == [0, 0], ends
         assert cli(RUN, tmp_path, server.base_url).returncode == 0
         assert set(counts(server).values()) == {1}
         assert len(outputs(tmp_path)) == 9

@@ -15,9 +15,10 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from wanspec.errors import WanspecError
 from wanspec.event import SavedFile
@@ -78,10 +79,10 @@ class Artifacts:
         part = final.with_name(name + ".part")
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
-            with part.open("r+b" if offset else "wb") as file:
-                if offset:
-                    file.seek(offset)
-                    file.truncate()
+            with _own(part) as file:
+                if os.fstat(file.fileno()).st_size != offset:
+                    file.truncate(offset)
+                file.seek(offset)
                 async for chunk in chunks:
                     file.write(chunk)
                 file.flush()
@@ -155,6 +156,26 @@ class Artifacts:
                 raise
             shutil.copyfile(source, temporary)  # another file system, or one without links
         temporary.replace(target)
+
+
+@contextmanager
+def _own(part: Path) -> Iterator[BinaryIO]:
+    """Open a partial download, which no other process writes meanwhile.
+
+    Raises:
+        NotWhole: another process is at it.
+    """
+    with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "r+b") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows has no such lock; two runs at once are for people who know what they do there
+            yield file
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise NotWhole("another process is downloading it") from error
+        yield file
 
 
 def verify(path: Path, suffix: str) -> None:

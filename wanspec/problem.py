@@ -44,6 +44,7 @@ CODES: dict[str, str] = {
     "W110": "a request that is too large",
     "W111": "two jobs write the same output",
     "W112": "an output path that cannot be used",
+    "W113": "a model that answers at once, which wanspec does not run",
     "W201": "text longer than the service reads",
     "W202": "a field that the service ignores",
     "W203": "a field without effect",

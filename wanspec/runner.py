@@ -50,6 +50,7 @@ from wanspec.task import (
     Submit,
     decide,
     evolve,
+    fold,
     holds_seat,
     is_durable,
 )
@@ -122,16 +123,24 @@ class Runner:
             while (command := decide(work.state, self._policy(work.job.model))) is not None:
                 if not await self._line.sleep_until(command.at):
                     return
-                event = await self._perform(command, work)
-                if event is None:
-                    return
-                await self._note(work, event)
+                try:
+                    event = await self._perform(command, work)
+                    if event is None:
+                        return
+                    await self._note(work, event)
+                except LedgerConflict:  # another process has taken the job further: go on from there
+                    await self._catch_up(work)
             if work.state.phase is Phase.DONE:
                 self.place(work)
-        except LedgerConflict:
-            return  # another process has taken the job further; it is its now
         except WanspecError as error:  # the disk, the ledger: nothing that another job would fare better with
             self._halted_by(error)
+
+    async def _catch_up(self, work: Work) -> None:
+        """Believe what the ledger says of a job."""
+        events = (await self._ledger.histories([work.key])).get(work.key, [])
+        work.state, work.seen = fold(work.key, events), len(events)
+        if not holds_seat(work.state) and work.state.phase is not Phase.NEW:
+            self._dispatcher.give_back(work)
 
     def place(self, work: Work) -> None:
         """Link the files of a finished job to where its specs want them."""

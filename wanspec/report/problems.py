@@ -106,6 +106,11 @@ def problem_data(problem: Problem) -> dict[str, Any]:
             data[name] = getattr(problem, name)
     if problem.allowed:
         data["allowed"] = list(problem.allowed)
+    if problem.labels:
+        data["labels"] = [
+            {"file": each.place.file, "line": each.place.line, "column": each.place.column, "text": each.text}
+            for each in problem.labels
+        ]
     if problem.jobs:
         data["jobs"] = list(problem.jobs)
     return data

@@ -85,7 +85,22 @@ def check_jobs(jobs: Iterable[Job], checker: Checker) -> list[Problem]:
             if isinstance(_value_at(job.body, finding.path), Unresolved):
                 continue  # an expression that names nothing has been told as that
             problems.append(_problem(job, finding))
+        model = checker.contract.model(job.model)
+        if model is not None and model.call == "sync":
+            problems.append(_at_once(job))
     return problems
+
+
+def _at_once(job: Job) -> Problem:
+    """A model without a task: there is nothing to find again when its answer is lost, so it is not run."""
+    return Problem(
+        code="W113",
+        message=f"{job.model} answers at once; wanspec runs models that make tasks",
+        place=job.place(("model",)),
+        path="model",
+        help="send it yourself (`wanspec check` checks its bodies), or take a model that `wanspec models ls` lists as async",
+        jobs=(job.address,),
+    )
 
 
 def _problem(job: Job, finding: Finding) -> Problem:
