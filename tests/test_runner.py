@@ -7,12 +7,14 @@ import itertools
 import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import pytest
 from direct import Bench, spec_text
 from PIL import Image
 from virtual import run_virtual
 
+from mock_server.answers import Answer
 from mock_server.scenario import Fault, Scenario
 from wanspec.api import Session
 from wanspec.contract import Retry
@@ -369,3 +371,125 @@ def test_a_file_that_changes_under_the_run_is_not_sent(tmp_path: Path) -> None:
     outcome = run_virtual(lambda: bench.run(LOCAL))
     assert {state.error.code for state in outcome.states.values() if state.error} == {"wanspec.MediaGone"}
     assert not bench.service.queues.tasks
+
+
+def test_a_retry_never_takes_files_of_the_task_before_it(tmp_path: Path) -> None:
+    """A result that was damaged on disk is made anew: the new task's file is downloaded, not the old one believed."""
+    bench = Bench(tmp_path)
+    run_virtual(lambda: bench.run(spec_text(1)))
+    (stored,) = (bench.settings.home / "artifacts").rglob("0.mp4")
+    whole = stored.stat().st_size
+    stored.chmod(0o644)
+    with stored.open("r+b") as file:
+        file.truncate(100)
+    run_virtual(lambda: bench.run(spec_text(1)))
+    assert [entry.action for entry in bench.plan.entries] == [Action.LOST]
+
+    async def release(session: Session) -> None:
+        await session.release_failed()
+
+    run_virtual(lambda: bench.look(spec_text(1), release))
+    for path in bench.outputs():
+        path.unlink()
+    outcome = run_virtual(lambda: bench.run(spec_text(1)))
+    assert outcome.submits == 1
+    (stored,) = (bench.settings.home / "artifacts").rglob("0.mp4")
+    assert stored.stat().st_size == whole
+
+
+def test_an_answer_with_half_a_character_is_kept(tmp_path: Path) -> None:
+    """A prompt that the service cuts inside an emoji: the task is recorded and fetched, nothing hangs."""
+    bench = Bench(tmp_path)
+    text = spec_text(1).replace("cat number 0", "a cat 🐈")
+    original = bench.service.handle
+
+    def cut(call: Any, now: float) -> Any:
+        answer = original(call, now)
+        if isinstance(answer.json, dict) and "video_url" in answer.json.get("output", {}):
+            answer.json["output"]["orig_prompt"] = "a cat \ud83d"
+        return answer
+
+    bench.service.handle = cut  # type: ignore[method-assign]  # what the service might say; its code is not what is tested
+    outcome = run_virtual(lambda: bench.run(text))
+    assert [state.phase for state in outcome.states.values()] == [Phase.DONE]
+
+
+def test_seats_of_another_spec_are_brought_to_their_end(tmp_path: Path) -> None:
+    """Tasks of a spec that was edited meanwhile hold seats: they are polled and fetched too, and hold nobody up for ever."""
+    bench = Bench(tmp_path)
+
+    async def stop_soon(session: Session) -> None:
+        while sum(isinstance(change.event, Accepted) for change in bench.changes) < 2:
+            await asyncio.sleep(0.01)
+        session.stop()
+
+    run_virtual(lambda: bench.run(spec_text(2), while_running=stop_soon))
+    edited = spec_text(2).replace("cat number", "dog number")
+    outcome = run_virtual(lambda: bench.run(edited))
+    assert {outcome.states[entry.job.key].phase for entry in bench.plan.entries} == {Phase.DONE}
+    assert len(bench.service.queues.tasks) == 4
+    back = run_virtual(lambda: bench.run(spec_text(2)))
+    assert back.submits == 0
+    assert {state.phase for state in back.states.values()} == {Phase.DONE}
+
+
+def test_a_task_that_was_made_hours_later_is_not_the_lost_answer(tmp_path: Path) -> None:
+    """A crash before the POST, a foreign task of the same prompt later: it is outside what can be ours, a person is asked."""
+    bench = Bench(tmp_path)
+    text = spec_text(1)
+    with pytest.raises(BaseExceptionGroup):
+        run_virtual(lambda: bench.run(text, fault=lambda where, nth: "crash" if where == "before_submit" else ""))
+    body = dict(bench.load(text).jobs[0].body)
+    model = bench.service.contract.models["wan2.2-i2v-plus"]
+    bench.clock.skew_s = 6 * 3600.0
+
+    async def main() -> object:
+        bench.service.queues.add(bench.service._task(model, body, model.path, "x", bench.clock.now() - 3600.0, None))
+        return await bench.run(text)
+
+    run_virtual(main)
+    assert bench.changes[-1].after.phase is Phase.IN_DOUBT
+
+
+def test_a_stop_before_the_start_submits_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+
+    async def stop_at_once(session: Session) -> None:
+        session.stop()
+
+    outcome = run_virtual(lambda: bench.run(spec_text(3), while_running=stop_at_once))
+    assert outcome.submits == 0
+    assert not bench.service.queues.tasks
+
+
+def test_an_output_that_a_person_has_edited_is_left_alone(tmp_path: Path) -> None:
+    """Another file in the place of an output, with our sidecar beside it: it stays, and the run says so."""
+    bench = Bench(tmp_path)
+    run_virtual(lambda: bench.run(spec_text(1)))
+    (output,) = bench.outputs()
+    output.unlink()
+    output.write_text("graded by hand")
+    outcome = run_virtual(lambda: bench.run(spec_text(1)))
+    assert output.read_text() == "graded by hand"
+    assert "was changed since" in outcome.taken[0]
+
+
+def test_a_list_that_is_refused_is_no_evidence(tmp_path: Path) -> None:
+    """When the task list cannot be read for this key, the run ends with that; the searches are not spent."""
+    bench = Bench(tmp_path, Scenario(faults=(Fault(on="create", do="lost"),)))
+    original = bench.service.handle
+
+    def refusing(call: Any, now: float) -> Any:
+        if call.path.rstrip("/").endswith("/tasks"):
+            return Answer(
+                status=401, json={"code": "InvalidApiKey", "message": "Invalid API-key provided.", "request_id": "r"}
+            )
+        return original(call, now)
+
+    bench.service.handle = refusing  # type: ignore[method-assign]  # what the service might say; its code is not what is tested
+    outcome = run_virtual(lambda: bench.run(spec_text(1)))
+    assert exit_code(bench.plan, outcome) == 3
+    bench.service.handle = original  # type: ignore[method-assign]
+    outcome = run_virtual(lambda: bench.run(spec_text(1)))
+    assert [state.phase for state in outcome.states.values()] == [Phase.DONE]
+    assert len(bench.service.queues.tasks) == 1

@@ -11,6 +11,7 @@ Nothing here prints, reads the environment or ends the process.
 from __future__ import annotations
 
 import dataclasses
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -166,6 +167,7 @@ class Session:
         self.ledger = ledger
         self.artifacts = Artifacts(settings.home / "artifacts", settings.output_root)
         self.runner: Runner | None = None
+        self._stopped = False
 
     async def plan(self) -> Plan:
         """What a run would do now."""
@@ -188,6 +190,7 @@ class Session:
         contract, settings = self.loaded.contract, self.settings
         works = [work for work in await self.works() if submits or work.is_paid]
         await self.ledger.register(self._records(works), clock.now())
+        works += await self.strays()
         caps = [each for each in (settings.concurrency, self.loaded.concurrency) if each is not None]
         models = {work.job.model for work in works}
         self.runner = Runner(
@@ -202,6 +205,8 @@ class Session:
             origin=settings.origin,
             watch=watch,
         )
+        if self._stopped:  # asked for before there was a runner
+            self.runner.stop()
         return await self.runner.run_all(works, concurrency=min(caps, default=None))
 
     async def release_failed(self) -> int:
@@ -220,6 +225,7 @@ class Session:
 
     def stop(self) -> None:
         """End the run without losing anything: no new calls, those under way finish."""
+        self._stopped = True
         if self.runner is not None:
             self.runner.stop()
 
@@ -246,6 +252,19 @@ class Session:
             works.append(Work(key=key, jobs=jobs, state=state, seen=len(events)))
         return works
 
+    async def strays(self) -> list[Work]:
+        """Jobs of other specs that hold a seat of the account: found in the ledger, brought to their end."""
+        mine = {job.key for job in self.loaded.jobs}
+        keys = [key for key in await self.ledger.seated() if key not in mine]
+        records, histories = await self.ledger.records(), await self.ledger.histories(keys)
+        works = []
+        for key in keys:
+            if key in records and key in histories:
+                job = _job_of(records[key])
+                state = fold(key, histories[key])
+                works.append(Work(key=key, jobs=[job], state=state, seen=len(histories[key]), is_stray=True))
+        return works
+
     def _records(self, works: Iterable[Work]) -> Iterable[JobRecord]:
         for work in works:
             for job in work.jobs:
@@ -253,6 +272,20 @@ class Session:
                     key=job.key, address=job.full_address, file=job.file, model=job.model, region=job.region,
                     path=job.path, request=canonical(job.body), outputs=tuple(output_paths(job, self.loaded.contract)),
                 )  # fmt: skip
+
+
+def _job_of(record: JobRecord) -> Job:
+    """A job as far as the ledger knows it: enough to poll, to search and to download."""
+    return Job(
+        address=record.address.rpartition("/")[2],
+        spec=record.address.rpartition("/")[0],
+        file=record.file,
+        path=record.path,
+        region=record.region,
+        body=json.loads(record.request),
+        output="",
+        key=record.key,
+    )
 
 
 @asynccontextmanager

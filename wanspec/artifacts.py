@@ -52,6 +52,25 @@ class Artifacts:
     def path(self, key: str, name: str) -> Path:
         return self.root / key.replace(":", "-") / name
 
+    def claim(self, key: str, task_id: str) -> None:
+        """Make the place of a key that of one task: files and partial downloads of an earlier task are no part of it.
+
+        Raises:
+            DiskFull: it cannot be written.
+        """
+        folder = self.path(key, "task").parent
+        mark = folder / "task"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            before = mark.read_text(encoding="utf-8") if mark.exists() else None
+            if before is not None and before != task_id:
+                for old in folder.iterdir():
+                    old.unlink()
+            if before != task_id:
+                mark.write_text(task_id, encoding="utf-8")
+        except OSError as error:
+            raise _disk_error(error, mark) from error
+
     def has(self, key: str, files: Iterable[SavedFile]) -> bool:
         """Whether every file is there with its length (digests are for `cache verify`)."""
         try:
@@ -80,7 +99,10 @@ class Artifacts:
         try:
             part.parent.mkdir(parents=True, exist_ok=True)
             with _own(part) as file:
-                if os.fstat(file.fileno()).st_size != offset:
+                size = os.fstat(file.fileno()).st_size
+                if size < offset or not part.exists():
+                    raise NotWhole("another process has gone on with it")
+                if size > offset:
                     file.truncate(offset)
                 file.seek(offset)
                 async for chunk in chunks:
@@ -88,13 +110,13 @@ class Artifacts:
                 file.flush()
                 os.fsync(file.fileno())
                 length = file.tell()
+                if size_bytes is not None and length != size_bytes:
+                    if length > size_bytes:
+                        part.unlink(missing_ok=True)
+                    raise NotWhole(f"{length} of {size_bytes} bytes came")
+                return await asyncio.to_thread(self._keep, part, final)
         except OSError as error:
             raise _disk_error(error, part) from error
-        if size_bytes is not None and length != size_bytes:
-            if length > size_bytes:
-                part.unlink(missing_ok=True)
-            raise NotWhole(f"{length} of {size_bytes} bytes came")
-        return await asyncio.to_thread(self._keep, part, final)
 
     def _keep(self, part: Path, final: Path) -> SavedFile:
         try:
@@ -103,6 +125,7 @@ class Artifacts:
             part.unlink(missing_ok=True)
             raise
         digest = _digest(part)
+        part.chmod(0o444)  # outputs are links to it: an edit in place would change what was paid for
         part.replace(final)
         _flush_directory(final.parent)
         return SavedFile(name=final.name, size_bytes=final.stat().st_size, sha256=digest)
@@ -129,18 +152,19 @@ class Artifacts:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.exists():
-                if target.stat().st_size != file.size_bytes or _digest(target) != file.sha256:
-                    if not note.exists():
-                        raise OutputTaken(
-                            f"{output} exists and was not made by wanspec", hint="move it away, then run again"
-                        )
+                digest = _digest(target)
+                if digest != file.sha256:
+                    if digest != _noted_digest(note):
+                        what = "was changed since" if note.exists() else "was not made by wanspec"
+                        raise OutputTaken(f"{output} exists and {what}", hint="move it away, then run again")
                     self._link(source, target)
             else:
                 self._link(source, target)
             text = json.dumps({"sidecar": SIDECAR_FORMAT, **sidecar}, ensure_ascii=False, indent=2) + "\n"
-            if not note.exists() or note.read_text(encoding="utf-8") != text:
+            data = text.encode("utf-8", "backslashreplace")  # a reply may end in half a character
+            if not note.exists() or note.read_bytes() != data:
                 temporary = note.with_name(note.name + ".part")
-                temporary.write_text(text, encoding="utf-8")
+                temporary.write_bytes(data)
                 temporary.replace(note)
         except OSError as error:
             raise _disk_error(error, target) from error
@@ -201,6 +225,14 @@ def verify(path: Path, suffix: str) -> None:
                 image.load()
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
             raise NotWhole(f"the picture cannot be opened: {error}") from error
+
+
+def _noted_digest(note: Path) -> str | None:
+    """The digest of the output that a sidecar was written for."""
+    try:
+        return str(json.loads(note.read_bytes())["file"]["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _digest(path: Path) -> str:

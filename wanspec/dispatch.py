@@ -36,6 +36,7 @@ class LocalDispatcher(Generic[W]):
         self._all = asyncio.Semaphore(concurrency) if concurrency is not None else None
         self._slots: dict[str, asyncio.Semaphore] = {}
         self._held: set[int] = set()
+        self._counted: set[int] = set()
         self._lanes: dict[str, deque[W]] = {}
         self._paid: list[W] = []
 
@@ -51,6 +52,9 @@ class LocalDispatcher(Generic[W]):
         """Run everything that was offered; a lane that is not open any more starts nothing new."""
         async with asyncio.TaskGroup() as group:
             for work in self._paid:
+                if self._all is not None and not self._all.locked():
+                    await self._all.acquire()  # what is under way counts, but is never held up
+                    self._counted.add(id(work))
                 group.create_task(self._run(work, run))
             for lane, queue in self._lanes.items():
                 group.create_task(self._feed(lane, queue, run, is_open, group))
@@ -88,5 +92,8 @@ class LocalDispatcher(Generic[W]):
         if id(work) in self._held:
             self._held.discard(id(work))
             self._slots[work.lane].release()
-            if self._all is not None:
-                self._all.release()
+        elif id(work) not in self._counted:
+            return
+        self._counted.discard(id(work))
+        if self._all is not None:
+            self._all.release()

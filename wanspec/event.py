@@ -158,7 +158,7 @@ def encode(event: Event) -> tuple[str, str]:
         for each in dataclasses.fields(event)
         if (value := _plain(getattr(event, each.name))) not in (None, "", [], {})
     }
-    return type(event).__name__, json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return type(event).__name__, json.dumps(body, separators=(",", ":"))
 
 
 def decode(kind: str, body: str) -> Event:

@@ -43,6 +43,7 @@ class Fetcher:
         model = self._contract.model(work.job.model)
         form = model.variant(work.job.body).data["output"]["format"] if model is not None else "mp4"
         files: list[SavedFile] = []
+        self._artifacts.claim(work.key, work.state.task_id)
         async with self._at_once:
             for index, result in enumerate(work.state.results):
                 if not result.url:

@@ -27,6 +27,8 @@ __all__ = ["JobRecord", "Ledger", "SqliteLedger"]
 
 SCHEMA_VERSION = 1
 BUSY_S = 15.0
+#: the record of a task is gone after a day, and with it whatever held a seat
+SEAT_S = 86400.0
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE event (
@@ -38,7 +40,7 @@ CREATE TABLE job (
 ) WITHOUT ROWID;
 CREATE TABLE address (address TEXT PRIMARY KEY, key TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE seat (
-    key TEXT PRIMARY KEY, account TEXT NOT NULL, model TEXT NOT NULL, unanswered INTEGER NOT NULL
+    key TEXT PRIMARY KEY, account TEXT NOT NULL, model TEXT NOT NULL, unanswered INTEGER NOT NULL, at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX seat_model ON seat (account, model);
 CREATE TABLE token (bucket TEXT PRIMARY KEY, arrival REAL NOT NULL) WITHOUT ROWID;
@@ -157,8 +159,9 @@ class SqliteLedger:
             if db.execute("SELECT 1 FROM event WHERE key = ? AND n >= ?", (key, seen)).fetchone():
                 raise LedgerConflict  # before any waiting: it is not this writer's job any more
             taken, unanswered = db.execute(
-                "SELECT count(*), coalesce(sum(unanswered), 0) FROM seat WHERE account = ? AND model = ? AND key <> ?",
-                (account, model, key),
+                "SELECT count(*), coalesce(sum(unanswered), 0) FROM seat "
+                "WHERE account = ? AND model = ? AND key <> ? AND at > ?",
+                (account, model, key, now - SEAT_S),
             ).fetchone()
             if unanswered:
                 return Wait(at=now + 0.25, why="another submit of this model has no answer yet")
@@ -171,7 +174,7 @@ class SqliteLedger:
                 return Wait(at=at, why=f"{limits.submit_per_s:g} submits a second")
             _insert(db, key, seen, event)
             db.execute("INSERT OR REPLACE INTO token VALUES (?, ?)", (bucket, arrival))
-            db.execute("INSERT OR REPLACE INTO seat VALUES (?, ?, ?, 1)", (key, account, model))
+            db.execute("INSERT OR REPLACE INTO seat VALUES (?, ?, ?, 1, ?)", (key, account, model, now))
             return None
 
         return await self._run(write, writes=True)
@@ -214,6 +217,10 @@ class SqliteLedger:
 
         return await self._run(read)
 
+    async def seated(self) -> list[str]:
+        """Keys of jobs that may have a task under way, whichever spec they are of."""
+        return await self._run(lambda db: [row[0] for row in db.execute("SELECT key FROM seat ORDER BY key")])
+
     async def last_keys(self) -> dict[str, str]:
         """Full address -> the key it had last."""
         return await self._run(lambda db: dict(db.execute("SELECT address, key FROM address").fetchall()))
@@ -250,7 +257,13 @@ class SqliteLedger:
         try:
             while self._waiting:
                 batch, self._waiting = self._waiting, []
-                outcomes = await loop.run_in_executor(self._executor, _transaction, self._connection, batch)
+                try:
+                    outcomes = await loop.run_in_executor(self._executor, _transaction, self._connection, batch)
+                except BaseException as failure:
+                    for _, _, future in batch:
+                        if not future.done():
+                            future.set_exception(LedgerError(f"the ledger failed: {failure!r}"))
+                    raise
                 for (_, _, future), (value, error) in zip(batch, outcomes, strict=True):
                     if future.done():
                         continue  # the caller was cancelled; its write stands all the same
@@ -276,6 +289,9 @@ def _transaction(
             except (sqlite3.IntegrityError, LedgerConflict):
                 db.execute("ROLLBACK TO one")
                 outcomes.append((None, LedgerConflict()))
+            except (ValueError, KeyError, TypeError) as error:  # an event that cannot be written or read
+                db.execute("ROLLBACK TO one")
+                outcomes.append((None, LedgerError(f"the ledger holds, or was given, what it cannot: {error!r}")))
             db.execute("RELEASE one")
         db.execute("COMMIT")
     except sqlite3.Error as error:

@@ -130,7 +130,7 @@ class Runner:
                     await self._note(work, event)
                 except LedgerConflict:  # another process has taken the job further: go on from there
                     await self._catch_up(work)
-            if work.state.phase is Phase.DONE:
+            if work.state.phase is Phase.DONE and not work.is_stray:
                 self.place(work)
         except WanspecError as error:  # the disk, the ledger: nothing that another job would fare better with
             self._halted_by(error)
@@ -167,7 +167,7 @@ class Runner:
         """Do what was decided and say what came of it; None when it must not be done now."""
         match command:
             case Submit():
-                return await self._submit(work)
+                return None if work.is_stray else await self._submit(work)
             case Resume():
                 return Resumed(at=self._clock.now())
             case Search():

@@ -8,27 +8,26 @@ None, or several, is no answer. At most one POST of a model is ever unanswered, 
 from __future__ import annotations
 
 from wanspec.contract import Contract
-from wanspec.errors import MaybeSent, NotSent
+from wanspec.errors import MaybeSent, NotSent, SettingsError
 from wanspec.event import Event, Found, Searched, Succeeded
 from wanspec.job import Job
 from wanspec.ledger import Ledger
 from wanspec.line import Line
 from wanspec.task import Policy
-from wanspec.wire import Row, list_request, read_list
+from wanspec.wire import Row, list_request, read_list, redacted
 from wanspec.work import Work
 
 __all__ = ["fits", "search"]
 
-#: the list is asked for a wider window than is believed: the zone of its clock is known for Beijing only
-MARGIN_S = 300.0
+MARGIN_S = 60.0
 LIST_FAILURES = 40
 
 
 async def search(work: Work, policy: Policy, line: Line, ledger: Ledger, contract: Contract) -> Event | None:
     """Found or Searched; None when the run is stopping."""
     state = work.state
-    since = state.began_at - policy.clock_skew_s
-    until = max(state.doubt_at, state.began_at) + policy.settle_s
+    # Nothing of this POST can arrive later than it may be sent; the margin is for clocks that do not agree.
+    since, until = state.began_at - MARGIN_S, state.began_at + policy.settle_s + MARGIN_S
     rows = await _listed(work.job.model, since, until, policy, line, contract)
     if rows is None:
         return None
@@ -46,11 +45,15 @@ async def search(work: Work, policy: Policy, line: Line, ledger: Ledger, contrac
 async def _listed(
     model: str, since: float, until: float, policy: Policy, line: Line, contract: Contract
 ) -> list[Row] | None:
-    """All pages of the list; what cannot be read is asked for again, and after very many failures there is nothing."""
+    """All pages of the list; None when the run is stopping, or when the list cannot be read: that is no evidence.
+
+    Raises:
+        SettingsError: the list is refused to this key.
+    """
     rows: list[Row] = []
     page, pages, failures = 1, 1, 0
-    while page <= pages and failures <= LIST_FAILURES:
-        request = list_request(model, since - MARGIN_S, until + MARGIN_S, contract, page=page)
+    while page <= pages:
+        request = list_request(model, since, until, contract, page=page)
         try:
             reply = await line.call(request)
         except (NotSent, MaybeSent):
@@ -58,9 +61,13 @@ async def _listed(
         if line.is_stopping:
             return None
         listed = read_list(reply) if reply is not None else None
-        if listed is None:  # no evidence either way
+        if reply is not None and reply.status in (401, 403):
+            raise SettingsError(
+                f"the task list is refused: HTTP {reply.status} {redacted(reply.body[:200].decode(errors='replace'))}"
+            )
+        if listed is None:
             failures += 1
-            if not await line.sleep_until(line.now() + policy.poll_max_s):
+            if failures > LIST_FAILURES or not await line.sleep_until(line.now() + policy.poll_max_s):
                 return None
             continue
         some, pages = listed

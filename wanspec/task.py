@@ -172,6 +172,8 @@ class GiveUp:
 
 Command = Submit | Resume | Search | Poll | Fetch | GiveUp
 
+#: a task is asked for at least so often, whatever an answer says: its record does not wait
+MOST_POLL_WAIT_S = 600.0
 _KEEPS_PENDING = frozenset({Retry.HALT_ACCOUNT, Retry.HALT_MODEL})
 _WAITS = frozenset({Retry.BACKOFF, Retry.SLOW_BACKOFF})
 
@@ -236,7 +238,8 @@ def _succeeded(state: State, event: Succeeded) -> State:
         state, phase=Phase.FETCHING, status="SUCCEEDED", results=event.results, usage=event.usage,
         orig_prompt=event.orig_prompt, actual_prompt=event.actual_prompt, expires_at=event.expires_at,
         succeeded_at=state.succeeded_at or event.at, provisional=False, retry_after_s=None,
-        stumbles=state.stumbles if state.phase is Phase.FETCHING else 0,
+        # links that are new at every question and refused at every download must not go round without a pause
+        stumbles=state.stumbles + 1 if state.phase is Phase.FETCHING else 0,
     )  # fmt: skip
 
 
@@ -378,7 +381,7 @@ def _decide_new(state: State, policy: Policy) -> Command:
 def _decide_waiting(state: State, policy: Policy) -> Command:
     if state.stumbles:
         wait_s = state.retry_after_s if state.retry_after_s is not None else _backoff(state.key, state.stumbles, policy)
-        at = state.at + max(wait_s, policy.poll_min_s)
+        at = state.at + max(min(wait_s, MOST_POLL_WAIT_S), policy.poll_min_s)
     elif state.polls == 0:
         at = state.accepted_at + policy.first_poll_s * _jitter(state.key, state.tries)
     else:

@@ -7,7 +7,6 @@ model and is used again within a run while it has an hour left.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from wanspec.carry import policy_request, read_policy, upload_fields
 from wanspec.contract import Contract, LocalMedia, Retry
@@ -20,6 +19,7 @@ from wanspec.wire import Reply
 __all__ = ["Uploader"]
 
 TRIES = 5
+MOST_WAIT_S = 30.0
 SPARE_S = 3600.0
 
 
@@ -43,19 +43,21 @@ class Uploader:
             known = self._known.get(key)
             if known is not None and known[1] > self._line.now() + SPARE_S:
                 return known[0]
-            answer: Any = None
-            for nth in range(TRIES):
-                if self._line.is_stopping:
-                    return None
-                if nth and not await self._line.sleep_until(self._line.now() + 2.0**nth):
-                    return None
+            refusals, wait_s = 0, 2.0
+            while not self._line.is_stopping:
                 answer = await self._once(media, model)
                 if isinstance(answer, str):
                     self._known[key] = (answer, self._line.now() + self._contract.service["upload"]["link_s"])
                     return answer
-                if isinstance(answer, Refused) and answer.retry in (Retry.HALT_ACCOUNT, Retry.HALT_MODEL, Retry.NEVER):
-                    return answer
-            return answer if isinstance(answer, Refused) else self._refused("wanspec.UploadFailed", str(answer))
+                if isinstance(answer, Refused):
+                    refusals += 1
+                    if refusals >= TRIES or answer.retry in (Retry.HALT_ACCOUNT, Retry.HALT_MODEL, Retry.NEVER):
+                        return answer
+                # The network's trouble is not the job's: it goes on until there is an answer, or the run ends.
+                if not await self._line.sleep_until(self._line.now() + wait_s):
+                    return None
+                wait_s = min(wait_s * 2, MOST_WAIT_S)
+            return None
 
     async def _once(self, media: LocalMedia, model: str) -> str | Refused | WanspecError:
         try:

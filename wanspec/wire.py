@@ -112,7 +112,7 @@ def read_submit(reply: Reply, at: float, faults: Faults) -> Event:
     if not said_so or fault is None or fault.retry is Retry.RECONCILE:
         return Stumbled(at=at, maybe_sent=True, what=_what(reply, code, message), retry=Retry.RECONCILE)
     return Refused(
-        at=at, code=code or "", message=message, retry=fault.retry, http=reply.status,
+        at=at, code=code or "", message=redacted(message), retry=fault.retry, http=reply.status,
         request_id=_text(body.get("request_id")) if body else "", retry_after_s=_retry_after(reply),
     )  # fmt: skip
 
@@ -134,7 +134,7 @@ def read_query(reply: Reply, at: float, model: Model | None, faults: Faults) -> 
         case "SUCCEEDED":
             return _succeeded(body or {}, output, at, model, request_id)
         case "FAILED":
-            code, message = _text(output.get("code")), _text(output.get("message"))
+            code, message = _text(output.get("code")), redacted(_text(output.get("message")))
             fault = faults.find("task", 200, code or None, message)
             retry = fault.retry if fault else Retry.NEVER
             return Refused(at=at, code=code, message=message, retry=retry, http=200, request_id=request_id)
@@ -195,7 +195,7 @@ def read_list(reply: Reply) -> tuple[list[Row], int] | None:
             task_id=_text(each.get("task_id")),
             status=_text(each.get("status")),
             model=_text(each.get("model_name")),
-            created_at=float(each.get("gmt_create") or each.get("start_time") or 0) / 1000,
+            created_at=_epoch_s(each.get("gmt_create") or each.get("start_time")),
             request_id=_text(each.get("request_id")),
         )
         for each in data
@@ -241,9 +241,15 @@ def _retry_after(reply: Reply) -> float | None:
     try:
         wanted = parsedate_to_datetime(value)
         now = parsedate_to_datetime(reply.headers["date"])
-    except (KeyError, TypeError, ValueError):
+        return max((wanted - now).total_seconds(), 0.0)
+    except (KeyError, TypeError, ValueError, IndexError):
         return None
-    return max((wanted - now).total_seconds(), 0.0)
+
+
+def _epoch_s(value: object) -> float:
+    """Epoch milliseconds as seconds; 0 for what is no number, which is in no window."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) / 1000 if is_number and isinstance(value, int | float) else 0.0
 
 
 def _text(value: object) -> str:

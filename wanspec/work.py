@@ -21,6 +21,8 @@ class Work:
     jobs: Sequence[Job]
     state: State
     seen: int
+    #: of another spec: it is brought to its end for the seat that it holds, never submitted, and its outputs wait for its spec
+    is_stray: bool = False
 
     @property
     def job(self) -> Job:

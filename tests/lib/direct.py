@@ -209,6 +209,14 @@ class Bench:
         finally:
             await ledger.close()
 
+    async def look(self, text: str, act: Callable[[Session], Any]) -> None:
+        """Open the session of a spec for something other than a run."""
+        ledger = await SqliteLedger.open(self.settings.home / "ledger.db", self.settings.origin)
+        try:
+            await act(Session(self.settings, self.load(text), ledger))
+        finally:
+            await ledger.close()
+
     def tasks_by_fingerprint(self) -> dict[str, int]:
         """How many tasks the service made of each request."""
         counts: dict[str, int] = {}

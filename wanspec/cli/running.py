@@ -111,7 +111,10 @@ def _run(
         submits=submits,
         anew=anew,
     )
-    return asyncio.run(job.execute())
+    try:
+        return asyncio.run(job.execute())
+    except asyncio.CancelledError:  # the second signal; what was under way is in the ledger
+        return job.stopped_by or 130
 
 
 class _Run:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from wanspec.contract import Contract, Retry
-from wanspec.errors import LedgerError, Unreachable
+from wanspec.errors import LedgerError, SettingsError, Unreachable
 from wanspec.plan import Action, Plan
 from wanspec.task import Phase, State
 from wanspec.wire import redacted
@@ -19,7 +19,7 @@ def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None) ->
     """The exit code of a run; `stopped_by` is 130 or 143 after a signal. 5 wins over 4, 4 over 1."""
     if stopped_by is not None:
         return stopped_by
-    if isinstance(outcome.trouble, LedgerError | Unreachable) or outcome.halt is not None:
+    if isinstance(outcome.trouble, LedgerError | Unreachable | SettingsError) or outcome.halt is not None:
         return 3
     states = _states(plan, outcome)
     if any(state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING) for state in states) or outcome.orphans:
