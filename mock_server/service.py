@@ -65,6 +65,8 @@ class Service:
 
     def use(self, scenario: Scenario) -> None:
         """Go on with another scenario; its seed counts from the next task on."""
+        if scenario.faults or self.scenario.faults:
+            self._fault_calls.clear()  # they are counted from now on
         self.scenario = scenario
         self._seeded.seed = scenario.seed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -302,3 +303,34 @@ def test_the_example_program_runs(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("made ") == 2
+
+
+def test_the_specs_of_the_readme_are_valid(tmp_path: Path) -> None:
+    """Every YAML block of the README is a spec that can be pasted and run."""
+    blocks = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    shutil.copytree(ROOT / "specs/media", tmp_path / "media")
+    for index, block in enumerate(blocks):
+        path = tmp_path / f"block{index}.yaml"
+        path.write_text(block, encoding="utf-8")
+        assert run(["validate", "--strict", str(path)]) == 0
+
+
+def test_a_plan_makes_nothing_on_disk_and_a_wrong_project_is_refused(here: Path) -> None:
+    assert run(["plan", "--mock", "good.yaml"]) == 0
+    assert run(["status", "--mock"]) == 0
+    assert not (here / ".wanspec").exists()
+    assert run(["run", "--mock", "--project", "nowhere", "good.yaml"]) == 3
+    assert not (here / "nowhere").exists()
+
+
+def test_the_ledger_is_found_upwards(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From a directory below, the same ledger: nothing is planned twice."""
+    assert run(["run", "--mock", "-q", "good.yaml"]) == 0
+    (here / "deeper").mkdir()
+    monkeypatch.chdir(here / "deeper")
+    capsys.readouterr()
+    assert run(["plan", "--mock", "../good.yaml"]) == 0
+    assert "cached" in capsys.readouterr().out

@@ -68,7 +68,7 @@ def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes
     sources: dict[str, Source] = {}
     caps: list[int] = []
     reader = MediaReader()
-    for file in files:
+    for file in dict.fromkeys(files):  # a file that is named twice is read once
         spec = _expanded(file, stdin, problems, sources)
         if spec is None:
             continue
@@ -289,13 +289,13 @@ def _job_of(record: JobRecord) -> Job:
 
 
 @asynccontextmanager
-async def open_session(settings: Settings, loaded: Loaded) -> AsyncIterator[Session]:
-    """Open the ledger of the settings' origin.
+async def open_session(settings: Settings, loaded: Loaded, *, create: bool = True) -> AsyncIterator[Session]:
+    """Open the ledger of the settings' origin; without `create` nothing is made on disk to look into.
 
     Raises:
         LedgerError: it cannot be opened, is newer, or belongs to another origin.
     """
-    ledger = await SqliteLedger.open(settings.home / "ledger.db", settings.origin)
+    ledger = await SqliteLedger.open(settings.home / "ledger.db", settings.origin, create=create)
     try:
         yield Session(settings, loaded, ledger)
     finally:

@@ -47,7 +47,7 @@ class Transport(Protocol):
 
 def outcome_of(error: BaseException) -> NotSent | MaybeSent:
     """Whether the request may have left when `error` came out of aiohttp; in doubt, it may."""
-    text = redacted(f"{type(error).__name__}: {error}".rstrip(": "))
+    text = redacted(_in_words(error))
     if isinstance(error, NotSent | MaybeSent):
         return error
     surely_not: tuple[type[BaseException], ...] = (
@@ -59,6 +59,14 @@ def outcome_of(error: BaseException) -> NotSent | MaybeSent:
         aiohttp.NonHttpUrlClientError,
     )
     return NotSent(text) if isinstance(error, surely_not) else MaybeSent(text)
+
+
+def _in_words(error: BaseException) -> str:
+    """What happened, without the names of Python's classes where there is a better word."""
+    os_error = getattr(error, "os_error", None)
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(os_error, OSError):
+        return f"cannot connect to {error.host}:{error.port}: {os_error.strerror or os_error}"
+    return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
 class HttpTransport:

@@ -97,12 +97,12 @@ class SqliteLedger:
         self._flusher: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, path: Path, origin: str) -> SqliteLedger:
-        """Open or make the ledger of `origin` at `path`."""
+    async def open(cls, path: Path, origin: str, *, create: bool = True) -> SqliteLedger:
+        """Open or make the ledger of `origin` at `path`; without `create` a missing one is an empty one in memory."""
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         loop = asyncio.get_running_loop()
         try:
-            connection = await loop.run_in_executor(executor, _connect, path, origin)
+            connection = await loop.run_in_executor(executor, _connect, path, origin, create)
         except BaseException:
             executor.shutdown(wait=False)
             raise
@@ -321,9 +321,12 @@ def _histories(db: sqlite3.Connection, keys: list[str]) -> dict[str, list[Event]
     return found
 
 
-def _connect(path: Path, origin: str) -> sqlite3.Connection:
+def _connect(path: Path, origin: str, create: bool) -> sqlite3.Connection:
+    if not create and not path.exists():
+        path = Path(":memory:")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if str(path) != ":memory:":
+            path.parent.mkdir(parents=True, exist_ok=True)
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
     except (OSError, sqlite3.Error) as error:
         raise LedgerError(f"cannot open the ledger {path}: {error}", hint="is the directory writable?") from error

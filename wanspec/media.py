@@ -82,7 +82,7 @@ def probe(path: Path) -> MediaFacts:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
             size += len(chunk)
-    name = _format(head) or _SUFFIXES.get(path.suffix[1:].lower(), path.suffix[1:].lower()) or None
+    name = _format(head) or _SUFFIXES.get(path.suffix[1:].lower(), path.suffix[1:].lower()) or "unknown"
     facts = {"format": name, "kind": _KINDS.get(name or ""), "size_bytes": size, "sha256": digest.hexdigest()}
     return MediaFacts(**facts | _decoded(path, facts["kind"]))
 

@@ -87,7 +87,7 @@ def plan(
     settings = settings_for(loaded, mock=mock, base_url=base_url, project=project)
 
     async def make() -> object:
-        async with open_session(settings, loaded) as session:
+        async with open_session(settings, loaded, create=False) as session:
             return await session.plan()
 
     made = asyncio.run(make())

@@ -44,11 +44,13 @@ def check(files: tuple[str, ...], form: str, region: str | None, contract_dirs: 
             f"region {region!r} is not known", hint=f"there is {', '.join(contract.service['regions'])}"
         )
     checker = Checker(contract, probe=probe_bytes)
-    ok = True
+    ok, judged = True, None
     for text in _texts(files):
         judged = verdict(text, checker, region=region)
         ok = ok and judged["ok"]
         click.echo(json.dumps(judged, ensure_ascii=False) if form == "json" else verdict_text(judged))
+    if judged is None:
+        raise SettingsError(f"there is nothing to check in {', '.join(files)}")
     return 0 if ok else 1
 
 

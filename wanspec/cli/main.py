@@ -84,6 +84,8 @@ def run(arguments: list[str] | None = None) -> int:
         return _explained(_first(group))
     except (WanspecError, KeyboardInterrupt, BrokenPipeError) as error:
         return _explained(error)
+    except OSError as error:  # stdout, most of all: what is read and written elsewhere has messages of its own
+        return _explained(WanspecError(f"cannot write: {error.strerror or error}"))
     return code if isinstance(code, int) else 0
 
 

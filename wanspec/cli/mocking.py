@@ -84,10 +84,12 @@ def serve(
     if region is not None:
         changes["region"] = region
     contract = contract_with(contract_dirs, None)
+    if region is not None and region not in contract.service["regions"]:
+        raise click.BadParameter(f"there is {', '.join(contract.service['regions'])}", param_hint="--region")
     base = MockServer().service.scenario if seed is None else Scenario(seed=seed)
     scenario = scenario_from(changes, base)
     if host not in ("127.0.0.1", "localhost", "::1"):
-        click.echo(f"warning: listening on {host}: others can reach this mock; it checks no key", err=True)
+        click.echo(f"warning: listening on {host}: others can reach this mock", err=True)
     asyncio.run(_serve(scenario, contract, host, port, speed))
     return 0
 
@@ -102,9 +104,8 @@ async def _serve(scenario: Scenario, contract: Contract, host: str, port: int, s
     try:
         async with MockServer(scenario, contract=contract, now=clock.now, host=host, port=port) as server:
             click.echo(server.base_url)
-            click.echo(
-                f"try: DASHSCOPE_BASE_URL={server.base_url} DASHSCOPE_API_KEY={MOCK_KEY} wanspec run SPEC", err=True
-            )
+            key = (scenario.api_keys or (MOCK_KEY,))[0]
+            click.echo(f"try: DASHSCOPE_BASE_URL={server.base_url} DASHSCOPE_API_KEY={key} wanspec run SPEC", err=True)
             await stopped.wait()
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", hint="another --port?") from error

@@ -45,7 +45,7 @@ def where_options(command: F) -> F:
         [
             click.option("--mock", is_flag=True, help="Use an embedded mock: no key, no network, no money."),
             click.option("--base-url", metavar="URL", help="Address of the service. [env: DASHSCOPE_BASE_URL]"),
-            click.option("--project", metavar="DIR", help="Where .wanspec/ and outputs lie. [default: this directory]"),
+            click.option("--project", metavar="DIR", help="Where .wanspec/ and outputs lie. [default: upwards]"),
         ]
     ):
         command = option(command)
@@ -123,8 +123,17 @@ def settings_for(
     """
     if mock and base_url:
         raise click.UsageError("--mock and --base-url exclude each other")
+    if project is not None and not Path(project).is_dir():
+        raise SettingsError(f"--project {project}: there is no such directory")
+    project = project or os.environ.get("WANSPEC_PROJECT") or _project_of(Path.cwd())
     flags = Flags(mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s)
     return resolve_settings(flags, os.environ, regions or loaded.regions, loaded.contract)
+
+
+def _project_of(here: Path) -> str:
+    """The nearest directory upwards that holds a ledger, as git finds its own; else this one."""
+    found = next((each for each in (here, *here.parents) if (each / ".wanspec").is_dir()), here)
+    return str(found)
 
 
 def api_key(file: str | None) -> Secret:
@@ -141,6 +150,8 @@ def api_key(file: str | None) -> Secret:
             raise SettingsError(f"cannot read the key file {file}: {reason}") from error
     else:
         text = os.environ.get("DASHSCOPE_API_KEY", "").strip()
+    if not text and file is not None:
+        raise SettingsError(f"the key file {file} is empty")
     if not text:
         raise SettingsError("there is no API key", hint="set DASHSCOPE_API_KEY, give --api-key-file, or try --mock")
     if not text.isascii() or not text.isprintable() or " " in text:

@@ -15,6 +15,7 @@ from wanspec.event import Found, Released, Resumed
 from wanspec.ledger import JobRecord
 from wanspec.problem import nearest
 from wanspec.task import Phase, State, fold, holds_seat
+from wanspec.wire import redacted
 
 __all__ = ["resolve", "status"]
 
@@ -45,11 +46,12 @@ def status(
         loaded, regions=loaded.regions or frozenset({region}), mock=mock, base_url=base_url, project=project
     )
 
-    async def read() -> list[tuple[JobRecord, State]]:
-        async with open_session(settings, loaded) as session:
-            return await _listed(session, {job.key for job in loaded.jobs} if files else None)
+    async def read() -> tuple[list[tuple[JobRecord, State]], dict[str, str]]:
+        async with open_session(settings, loaded, create=False) as session:
+            rows = await _listed(session, {job.key for job in loaded.jobs} if files else None)
+            return rows, await session.ledger.last_keys()
 
-    rows = asyncio.run(read())
+    rows, last = asyncio.run(read())
     if as_json:
         emit({"format_version": 1, "origin": settings.origin, "jobs": [_row(record, state) for record, state in rows]})
         return 0
@@ -57,7 +59,8 @@ def status(
         click.echo(f"no job has been run against {settings.origin} yet")
     width = min(max((len(record.address) for record, _ in rows), default=0), 60)
     for record, state in rows:
-        click.echo(f"{record.address:<{width}}  {state.phase:<10}  {_detail(state)}".rstrip())
+        older = "  (of an older text)" if _is_older(record, last) else ""
+        click.echo(f"{record.address:<{width}}  {state.phase:<10}  {redacted(_detail(state))}{older}".rstrip())
     return 0
 
 
@@ -87,7 +90,7 @@ def resolve(
     settings = settings_for(loaded, regions=frozenset({region}), mock=mock, base_url=base_url, project=project)
 
     async def settle() -> int:
-        async with open_session(settings, loaded) as session:
+        async with open_session(settings, loaded, create=False) as session:
             rows = await _listed(session, None)
             if key is None:
                 return _list_doubts(rows)
@@ -145,6 +148,11 @@ def _chosen(key: str, rows: list[tuple[JobRecord, State]]) -> tuple[JobRecord, S
     return record, state
 
 
+def _is_older(record: JobRecord, last: dict[str, str]) -> bool:
+    """Whether its address has other work now."""
+    return last.get(record.address, record.key) != record.key
+
+
 async def _listed(session: Session, keys: set[str] | None) -> list[tuple[JobRecord, State]]:
     records = await session.ledger.records()
     wanted = [record for key, record in records.items() if keys is None or key in keys]
@@ -162,7 +170,7 @@ def _row(record: JobRecord, state: State) -> dict[str, Any]:
         "task_status": state.status or None,
         "accepted_at": state.accepted_at or None,
         "error": None if state.phase is not Phase.FAILED or state.error is None else {
-            "code": state.error.code, "message": state.error.message,
+            "code": state.error.code, "message": redacted(state.error.message),
         },
         "outputs": list(record.outputs),
     }  # fmt: skip

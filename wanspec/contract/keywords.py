@@ -84,6 +84,8 @@ def _media(limits: dict[str, Any], instance: str, probe: Probe | None) -> Iterat
         if not {"data", "oss"} & set(limits["accepts"]):
             yield _error("a local file is not taken here, only an address")
         yield from _file_faults(instance.facts, limits)
+    elif form == "http" and any(each.isspace() for each in instance):
+        yield _error("an address has no blanks")
     elif form not in limits["accepts"]:
         names = {"data": "a data URI is", "http": "a web address is", "oss": "an oss address is"}
         yield _error(f"{names.get(form, repr(_short(instance)) + ' is')} not taken here")

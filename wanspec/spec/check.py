@@ -177,6 +177,7 @@ def check_outputs(jobs: Iterable[Job], contract: Contract) -> list[Problem]:
                         jobs=(job.address,),
                     )
                 )
+                break
             same = _folded(path)
             if all(other is not job for other, _ in owners.setdefault(same, [])):
                 owners[same].append((job, path))
