@@ -7,6 +7,7 @@ DEMO := demo
 .PHONY: demo test check setup docs schema test-lowest clean
 
 demo: $(VENV)/.demo-ready  ## run the specs of specs/ against the embedded mock
+	@mkdir -p $(DEMO)
 	@$(BIN)/wanspec run --mock --project $(DEMO) specs/*.yaml > $(VENV)/demo-results
 	@echo; echo "The results (real PNG and MP4 files, made by the mock) lie in $(CURDIR)/$(DEMO)/mock-outputs:"
 	@sed 's|^|  |' $(VENV)/demo-results
