@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from wanspec.contract import Checker, Contract, Model, Variant, load_contract
+from wanspec.contract import Checker, Contract, LocalMedia, MediaFacts, Model, Variant, load_contract
 from wanspec.contract.check import without_nulls
 from wanspec.contract.keywords import at_path
 from wanspec.contract.load import build_contract, family_problems
@@ -81,6 +81,17 @@ def test_every_source_that_is_named_is_described(file: Path) -> None:
     assert set(named(family["models"])) | set(named(family.get("rules", {}))) <= set(family["sources"])
 
 
+def with_local_files(value: Any) -> Any:
+    """`local:10.mp4` in an example stands for a local file of ten seconds."""
+    if isinstance(value, str) and value.startswith("local:"):
+        seconds, _, form = value.removeprefix("local:").partition(".")
+        facts = MediaFacts(kind="video", format=form, size_bytes=1000, sha256="0" * 64, seconds=float(seconds))
+        return LocalMedia(value, file="/clip", facts=facts)
+    if isinstance(value, dict):
+        return {key: with_local_files(each) for key, each in value.items()}
+    return [with_local_files(each) for each in value] if isinstance(value, list) else value
+
+
 def rules() -> Iterator[Any]:
     for model, variant in forms():
         for rule in variant.rules:
@@ -92,6 +103,7 @@ def test_a_rule_is_broken_by_its_example_and_kept_by_the_least_body(model: Model
     """No rule is vacuous: the example breaks it, the minimal body does not."""
     least = MINIMAL[model.id, variant.name]
     broken = merge(least, rule.example) | {key: None for key, each in rule.example.items() if each is None}
+    broken = with_local_files(broken)
     compiled = CHECKER._compile(model, variant)
     found = {each.rule for each in CHECKER._from_rules(compiled, without_nulls(broken))}
     assert rule.id in found
@@ -152,6 +164,29 @@ def test_values_just_outside_a_field_are_refused_and_the_edge_is_taken(model: Mo
                 each for each in CHECKER.check(body) if each.path == path and each.severity == "error" and not each.rule
             ]
             assert not schema_errors, (name, value)
+
+
+@pytest.mark.parametrize(
+    ("model", "clips", "duration", "codes"),
+    [
+        ("wan3.0-video", [8, 7], 15, []), ("wan3.0-video", [8, 8], 5, ["W107"]), ("wan3.0-video", [10], 21, ["W107"]),
+        ("wan3.0-video", [10], 20, []), ("wan2.7-i2v", [4], 5, []), ("wan2.7-i2v", [5], 5, ["W107"]),
+        ("wan2.7-i2v", [5], None, ["W107"]),
+    ],
+)  # fmt: skip
+def test_how_long_clips_are_together(model: str, clips: list[int], duration: int | None, codes: list[str]) -> None:
+    """Seconds of local clips are summed at and outside the limit; the length of an address is not known, so it is taken."""
+    kind = "reference_video" if "3.0" in model else "first_clip"
+    media = [{"type": kind, "url": f"local:{seconds}.mp4"} for seconds in clips]
+    body = {
+        "model": model,
+        "input": {"prompt": "x", "media": media},
+        "parameters": {} if duration is None else {"duration": duration},
+    }
+    assert [each.code for each in CHECKER.check(with_local_files(body)) if each.severity == "error"] == codes
+    for item in media:
+        item["url"] = "https://example.com/a.mp4"
+    assert not [each for each in CHECKER.check(body) if each.severity == "error"]
 
 
 def test_every_alias_is_the_same_model() -> None:

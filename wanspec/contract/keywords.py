@@ -6,6 +6,7 @@
 | `x-pixels`      | side, area, aspect (each [low, high]), words                     | a `W*H` text, or one of the words           |
 | `x-cut`         | length in characters                                             | the service cuts longer text (a warning)    |
 | `x-idle`        | the reason                                                       | the field has no effect (a warning)         |
+| `x-total-seconds` | of, types, plus, max, less_than, otherwise (a default) | seconds of the clips of a list |
 | `x-same-length` | dotted paths of two lists                                        | the lists have equally many entries         |
 
 A keyword never raises and says nothing about values of a foreign type: `type` does that. Aspect is width over height.
@@ -172,6 +173,24 @@ def _same_length(_validator: Any, paths: list[str], instance: Any, _schema: Any)
         yield _error(", ".join(f"{path} has {len(each)}" for path, each in zip(paths, lists, strict=True)))
 
 
+def _total_seconds(_validator: Any, rule: dict[str, Any], instance: Any, _schema: Any) -> Iterator[Any]:
+    """Silent while the length of one clip is not known: an address says nothing of it."""
+    total, items = 0.0, at_path(instance, rule["of"])
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict) and item.get("type") in rule["types"]:
+            url = item.get("url")
+            if not isinstance(url, LocalMedia) or url.facts.seconds is None:
+                return
+            total += url.facts.seconds
+    if total == 0.0:
+        return
+    more = at_path(instance, rule["plus"]) or rule["otherwise"] if "plus" in rule else 0
+    limit = at_path(instance, rule["less_than"]) or rule["otherwise"] if "less_than" in rule else rule["max"]
+    numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (more, limit))
+    if numbers and (total >= limit if "less_than" in rule else total + max(more, 0) > limit):
+        yield _error(f"the clips last {total:g} s")
+
+
 def _within(value: float, limit: Limit) -> bool:
     return limit[0] <= value <= limit[1]
 
@@ -189,4 +208,5 @@ KEYWORDS: dict[str, Any] = {
     "x-cut": _cut,
     "x-idle": _idle,
     "x-same-length": _same_length,
+    "x-total-seconds": _total_seconds,
 }
