@@ -69,10 +69,6 @@ class Queues:
     def running(self, account: str, model: str) -> int:
         return self._running.get((account, model), 0)
 
-    def next_at(self) -> float | None:
-        """When something happens next; None when nothing will."""
-        return self._due[0][0] if self._due else None
-
     def advance(self, now: float) -> None:
         """Play everything that is due until `now`."""
         while self._due and self._due[0][0] <= now:
@@ -94,11 +90,6 @@ class Queues:
             return False
         self._end(task, "CANCELED", now)
         return True
-
-    def forget(self, before: float) -> None:
-        """Drop the records of tasks that were made before a time."""
-        for task_id in [each.id for each in self.tasks.values() if each.created_at < before and each.is_over]:
-            del self.tasks[task_id]
 
     def _start_ready(self, lane: tuple[str, str], at: float) -> None:
         ready = self._ready.get(lane)

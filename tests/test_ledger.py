@@ -142,15 +142,17 @@ def test_limits_hold_over_processes(tmp_path: Path) -> None:
 def test_many_writers_share_one_flush(tmp_path: Path) -> None:
     """A thousand appends at once take a handful of transactions."""
 
-    async def main() -> int:
+    async def main() -> list[str]:
         ledger = await SqliteLedger.open(tmp_path / "l.db", "mock")
-        before = ledger._connection.total_changes
+        statements: list[str] = []
+        ledger._connection.set_trace_callback(statements.append)
         await asyncio.gather(*(ledger.append(f"k{i}", 0, Progressed(at=1.0, status="X")) for i in range(1000)))
-        changes = ledger._connection.total_changes - before
+        ledger._connection.set_trace_callback(None)
+        assert len(await ledger.histories([f"k{i}" for i in range(1000)])) == 1000
         await ledger.close()
-        return changes
+        return [statement for statement in statements if statement == "COMMIT"]
 
-    assert run_virtual(main) == 1000
+    assert 1 <= len(run_virtual(main)) <= 5
 
 
 def test_a_newer_ledger_is_left_alone(tmp_path: Path) -> None:
