@@ -13,11 +13,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wanspec.artifacts import Artifacts
 from wanspec.clock import Clock
@@ -25,15 +25,18 @@ from wanspec.contract import Checker, Contract, load_contract
 from wanspec.event import Released
 from wanspec.job import Job, canonical
 from wanspec.ledger import JobRecord, SqliteLedger
-from wanspec.media import MediaReader, probe_bytes
+from wanspec.media import MediaReader, probe_bytes, read_beside
 from wanspec.plan import Action, Plan, make_plan
 from wanspec.problem import Place, Problem, nearest
 from wanspec.quota import limits_of
 from wanspec.runner import Runner
 from wanspec.settings import Settings
 from wanspec.source import Source, as_shown
-from wanspec.spec.check import check_jobs, check_outputs, output_paths, settle
-from wanspec.spec.expand import Spec, expand
+from wanspec.spec.budget import Caps
+from wanspec.spec.chain import link
+from wanspec.spec.check import capability, check_jobs, check_outputs, output_paths, settle
+from wanspec.spec.expand import Skip, Spec, expand
+from wanspec.spec.outside import Outside
 from wanspec.task import Phase, Policy, State, fold
 from wanspec.text import MAX_BYTES
 from wanspec.work import Change, Outcome, Work
@@ -53,34 +56,59 @@ class Loaded:
     problems: tuple[Problem, ...]
     sources: dict[str, Source]
     regions: frozenset[str]
-    concurrency: int | None
+    #: by spec file
+    caps: Mapping[str, Caps]
+    skipped: tuple[Skip, ...] = ()
 
     @property
     def is_valid(self) -> bool:
         return not any(problem.is_error for problem in self.problems)
 
+    @property
+    def concurrency(self) -> int | None:
+        return min((each.concurrency for each in self.caps.values() if each.concurrency is not None), default=None)
 
-def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes | None = None) -> Loaded:
-    """Read, expand and check specs. `-` is `stdin`. No network, no ledger."""
+
+def load(
+    files: Iterable[str],
+    *,
+    contract: Contract | None = None,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Loaded:
+    """Read, expand and check specs. `-` is `stdin`. `env` is what their `env` may name, `variables` go over their `vars`.
+
+    No network, no ledger.
+    """
     contract = contract or load_contract()
     problems: list[Problem] = []
     jobs: list[Job] = []
+    skipped: list[Skip] = []
     sources: dict[str, Source] = {}
-    caps: list[int] = []
+    caps: dict[str, Caps] = {}
     reader = MediaReader()
+    checker = Checker(contract, probe=probe_bytes)
+    outside = Outside(read=read_beside, env=env or {}, variables=variables or {}, incapable=capability(checker))
     for file in dict.fromkeys(files):  # a file that is named twice is read once
-        spec = _expanded(file, stdin, problems, sources)
+        spec = _expanded(file, stdin, outside, problems, sources)
         if spec is None:
             continue
         if spec.region not in contract.service["regions"]:
             problems.append(_bad_region(spec, contract))
-        if spec.concurrency is not None:
-            caps.append(spec.concurrency)
+        caps[spec.file] = spec.caps
+        skipped += spec.skipped
+        settled = []
         for job in spec.jobs:
-            settled, faults = settle(job, contract, reader.survey)
-            jobs.append(settled)
+            one, faults = settle(job, contract, reader.survey)
+            settled.append(one)
             problems += faults
-    problems += check_jobs(jobs, Checker(contract, probe=probe_bytes))
+        by_address = {job.address: job for job in settled}
+        for job in settled:
+            one, faults = link(job, by_address, contract)
+            jobs.append(one)
+            problems += faults
+    problems += check_jobs(jobs, checker)
     problems += check_outputs(jobs, contract)
     return Loaded(
         contract=contract,
@@ -88,19 +116,22 @@ def load(files: Iterable[str], *, contract: Contract | None = None, stdin: bytes
         problems=tuple(_one_for_each_fault(problems)),
         sources=sources,
         regions=frozenset(job.region for job in jobs),
-        concurrency=min(caps, default=None),
+        caps=caps,
+        skipped=tuple(skipped),
     )
 
 
-def _expanded(file: str, stdin: bytes | None, problems: list[Problem], sources: dict[str, Source]) -> Spec | None:
+def _expanded(
+    file: str, stdin: bytes | None, outside: Outside, problems: list[Problem], sources: dict[str, Source]
+) -> Spec | None:
     """The jobs of one file, its faults and its text; standard input has the name `<stdin>` everywhere."""
     data = stdin if file == "-" else _read(file, problems)
     if data is None:
         return None
     name = "<stdin>" if file == "-" else file
-    spec, faults = expand(data, name)
+    spec, faults = expand(data, name, outside)
     problems += faults
-    sources[name] = spec.source if spec is not None and spec.source is not None else Source(name, as_shown(data))
+    sources |= spec.sources if spec is not None else {name: Source(name, as_shown(data))}
     return spec
 
 

@@ -11,16 +11,40 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from wanspec.contract import LocalMedia
+from wanspec.contract import LocalMedia, MediaFacts
 from wanspec.contract.check import without_nulls
 from wanspec.problem import Place
+from wanspec.source import Mapping as Marked
+from wanspec.source import Sequence as MarkedList
 from wanspec.source import place_of
+from wanspec.spec.expression import trace
 
-__all__ = ["Job", "canonical", "key_of", "local_media"]
+__all__ = ["Awaited", "Binding", "Job", "awaited", "canonical", "key_of", "local_media"]
 
 RECIPE = "w1"
+
+
+class Awaited(LocalMedia):
+    """The output of another job in a request, before it is there: `address` of that job, `output_index` of its outputs."""
+
+    address: str
+    output_index: int
+
+    def __new__(cls, address: str, index: int, *, facts: MediaFacts | None = None) -> Awaited:
+        facts = facts or MediaFacts(size_bytes=0, sha256="")
+        self = super().__new__(cls, f"{address}.outputs[{index}]", file="", facts=facts)
+        assert isinstance(self, Awaited)
+        self.address = address
+        self.output_index = index
+        return self
+
+
+class Binding(Protocol):
+    """What the expressions of a job stand for."""
+
+    def scope(self) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +63,15 @@ class Job:
     tags: tuple[str, ...] = ()
     priority: int = 0
     desc: str = ""
-    #: the merged job as it stands in the text, for places, and the place of its name
+    #: attempts after one that failed unbilled for a passing cause; None: as many as the policy allows
+    retry: int | None = None
+    #: addresses of jobs that must be done before, those whose outputs it uses included
+    needs: tuple[str, ...] = ()
+    #: names of its cell by axis, for views
+    cell: Mapping[str, str] = field(default_factory=dict)
+    #: the merged job as it stands in the text (expressions as written), what they stand for, and the place of its name
     tree: Any = field(default=None, repr=False, compare=False)
+    binding: Binding | None = field(default=None, repr=False, compare=False)
     where: Place | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -52,10 +83,30 @@ class Job:
         return f"{self.spec}/{self.address}"
 
     def place(self, path: tuple[str | int, ...], *, key: bool = False) -> Place | None:
-        """Where a value of the request was written; the job's name when nothing of it was."""
+        """Where a value of the request was written, through its expression; the job's name when nothing of it was."""
+        if not path or not isinstance(self.tree, Mapping) or path[0] not in self.tree:
+            return self.where
+        node: Any = self.tree
+        for depth, step in enumerate(path):
+            node = _below(node, step)
+            if isinstance(node, str) and self.binding is not None and "${{" in node:
+                is_last = depth == len(path) - 1
+                return (None if key and is_last else trace(node, self.binding.scope())) or self.used(path, key=key)
+        return self.used(path, key=key)
+
+    def used(self, path: tuple[str | int, ...], *, key: bool = False) -> Place | None:
+        """Where the job itself says a value, be it by an expression."""
         if not path or not isinstance(self.tree, Mapping) or path[0] not in self.tree:
             return self.where
         return place_of(self.tree, path, key=key)
+
+
+def _below(node: Any, step: str | int) -> Any:
+    """What a step leads to; None when there is nothing."""
+    if isinstance(node, Marked) and isinstance(step, str):
+        return node.get(step)
+    is_there = isinstance(node, MarkedList) and isinstance(step, int) and step < len(node)
+    return node[step] if is_there else None
 
 
 def canonical(value: Any) -> str:
@@ -71,6 +122,13 @@ def key_of(path: str, body: Mapping[str, Any], sample: int = 0) -> str:
     if sample:
         identity["sample"] = sample
     return f"{RECIPE}:{hashlib.sha256(canonical(identity).encode('utf-8', 'surrogatepass')).hexdigest()}"
+
+
+def awaited(body: Any) -> Iterator[tuple[tuple[str | int, ...], Awaited]]:
+    """Every output of another job that a request waits for, with its path inside the body."""
+    for path, media in local_media(body):
+        if isinstance(media, Awaited):
+            yield path, media
 
 
 def local_media(body: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], LocalMedia]]:

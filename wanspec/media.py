@@ -20,8 +20,9 @@ from urllib.parse import unquote
 from wanspec.contract import LocalMedia, MediaFacts
 from wanspec.errors import WanspecError
 from wanspec.problem import nearest
+from wanspec.text import MAX_BYTES
 
-__all__ = ["MediaGone", "MediaReader", "data_uri", "probe", "probe_bytes", "read_media"]
+__all__ = ["MediaGone", "MediaReader", "data_uri", "probe", "probe_bytes", "read_beside", "read_media"]
 
 _KINDS = {
     "png": "image", "jpeg": "image", "bmp": "image", "webp": "image", "tiff": "image", "gif": "image",
@@ -66,6 +67,22 @@ class MediaReader:
             reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             return f"file {written} cannot be read: {reason}", "see who may read it, and how its name is written"
         return LocalMedia(written, file=str(path), facts=self._known[mark])
+
+
+def read_beside(spec_file: str, written: str) -> bytes | tuple[str, str]:
+    """The bytes of a text file that a spec names (one more than a text may have, of a longer one), or a message and a hint."""
+    try:
+        path = _resolve(spec_file, written)
+    except RuntimeError:
+        return f"file {written} names a home directory that is not there", "write the whole path"
+    try:
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        return f"file {written} is not there", _near(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        return f"file {written} cannot be read: {reason}", "see who may read it, and how its name is written"
 
 
 def probe(path: Path) -> MediaFacts:

@@ -29,9 +29,16 @@ CODES: dict[str, str] = {
     "W010": "unknown key",
     "W011": "a required key is missing",
     "W012": "a value of the wrong type",
-    "W013": "part of the spec language that this version does not know",
     "W014": "wrong version of the spec language",
     "W015": "an expression cannot be resolved",
+    "W016": "an axis of a matrix that cannot be used, or is not there",
+    "W017": "a rule of a matrix that changes nothing",
+    "W018": "a job that is not there, or is not one",
+    "W019": "jobs that wait for each other in a circle",
+    "W020": "an output that the other job does not make, or of the wrong kind",
+    "W021": "an imported file or a data file that cannot be used",
+    "W022": "an environment name that may not be read, or is not set",
+    "W023": "a job with no cells, or with too many",
     "W101": "unknown model",
     "W102": "a field that the model requires is missing",
     "W103": "a field has the wrong type",
@@ -49,6 +56,7 @@ CODES: dict[str, str] = {
     "W202": "a field that the service ignores",
     "W203": "a field without effect",
     "W204": "a field of which the effect is not known",
+    "W205": "a value of an axis of which every cell is skipped",
 }
 
 

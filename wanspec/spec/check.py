@@ -19,10 +19,10 @@ from wanspec.contract.media import form_of
 from wanspec.contract.price import quantities
 from wanspec.job import Job, key_of
 from wanspec.problem import Label, Problem, Severity
-from wanspec.spec.expand import slug
+from wanspec.spec.binding import slug
 from wanspec.spec.expression import Unresolved, resolve
 
-__all__ = ["check_jobs", "check_outputs", "local_references", "output_paths", "settle"]
+__all__ = ["capability", "check_jobs", "check_outputs", "local_references", "output_paths", "settle"]
 
 #: folded path -> who writes it, with the path as written
 Owners = dict[str, list[tuple[Job, str]]]
@@ -30,6 +30,8 @@ Owners = dict[str, list[tuple[Job, str]]]
 Survey = Callable[[str, str], LocalMedia | tuple[str, str]]
 
 OUTPUT_HELP = "an output is a path below the project, like renders/${{ job.slug }}.${{ output.ext }}"
+#: Codes of what one model does and another does not.
+_CANNOT = frozenset({"W104", "W106", "W107", "W108"})
 #: More results than any model gives for one job.
 MOST_OUTPUTS = 20
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\s*(\.|\Z)", re.IGNORECASE)
@@ -72,6 +74,23 @@ def settle(job: Job, contract: Contract, survey: Survey) -> tuple[Job, list[Prob
     return dataclasses.replace(job, body=body, path=service_path, key=key_of(service_path, body, job.sample)), problems
 
 
+def capability(checker: Checker) -> Callable[[str, Any], str | None]:
+    """For `unsupported: skip`: why a model cannot do a request, or None. What is wrong for every model is no answer."""
+
+    def incapable(region: str, body: Any) -> str | None:
+        is_request = isinstance(body.get("input"), Mapping) and isinstance(body.get("parameters", {}), Mapping)
+        if not is_request or checker.contract.model(str(body.get("model"))) is None:
+            return None
+        known = region if region in checker.contract.service["regions"] else None
+        for finding in checker.check(without_nulls(dict(body)), region=known):
+            if finding.code in _CANNOT and not isinstance(_value_at(body, finding.path), Unresolved):
+                takes = finding.expected.removesuffix(" (or leave it out)")
+                return finding.message + (f"; it takes {takes}" if takes else "")
+        return None
+
+    return incapable
+
+
 def check_jobs(jobs: Iterable[Job], checker: Checker) -> list[Problem]:
     """Every finding of the contract about the jobs, with its place in the text."""
     problems: list[Problem] = []
@@ -107,7 +126,10 @@ def _problem(job: Job, finding: Finding) -> Problem:
     at_key = finding.keyword in ("x-unknown", "x-rule", "x-idle")
     place = job.place(finding.path, key=at_key)
     labels: tuple[Label, ...] = ()
-    model_place = job.place(("model",))
+    used = job.used(finding.path, key=at_key)
+    if used is not None and used != place:
+        labels = (Label(place=used, text="used here"),)
+    model_place = job.used(("model",))
     if (
         finding.path != ("model",)
         and model_place is not None
@@ -115,7 +137,7 @@ def _problem(job: Job, finding: Finding) -> Problem:
         and finding.severity is Severity.ERROR
     ):
         text = "this model requires it" if finding.code == "W102" else "this model sets the limit"
-        labels = (Label(place=model_place, text=text),)
+        labels = (*labels, Label(place=model_place, text=text))
     return Problem(
         code=finding.code,
         severity=finding.severity,

@@ -1,18 +1,26 @@
 """`${{ a.b[0] }}`: look-ups in a scope, nothing else, so that everything is decided before a run.
 
 A text that is one whole expression becomes the value it names, with its type; inside other text a value is written out.
-`$${{` is a literal `${{`, whatever follows. What was put in is not read again.
+`$${{` is a literal `${{`, whatever follows. What was put in is not read again. `trace` tells where a value was written.
+
+A scope is maps and lists, and two things more: a `Choice`, which is a value of an axis and knows its name and its place,
+and a `Listed`, which makes its entries when they are asked for.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from wanspec.problem import nearest
+from wanspec.contract import LocalMedia
+from wanspec.problem import Label, Place, nearest
+from wanspec.source import Mapping as Marked
+from wanspec.source import Mark, Sequence, Source, place_of
 
-__all__ = ["MAX_TEXT", "ExpressionError", "Unresolved", "has_expression", "resolve"]
+__all__ = [
+    "MAX_TEXT", "Choice", "ExpressionError", "Listed", "Unresolved", "has_expression", "resolve", "trace", "written_out",
+]  # fmt: skip
 
 #: Characters that one text may grow to; a chain of doublings would otherwise fill the memory.
 MAX_TEXT = 16 * 2**20
@@ -25,16 +33,42 @@ _STEP = re.compile(r"\.?([\w-]+)|\[(\d+)\]")
 class ExpressionError(Exception):
     """An expression that names nothing; `help` says what was probably meant, `unknown` is the name, as far as it goes."""
 
-    def __init__(self, message: str, help: str = "", *, unknown: str = "") -> None:
+    def __init__(
+        self, message: str, help: str = "", *, unknown: str = "", code: str = "W015", labels: tuple[Label, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.help = help
         self.unknown = unknown
+        self.code = code
+        self.labels = labels
 
 
 class Unresolved(str):
     """A text of which an expression has been told as a fault: nothing more is to be said about it."""
 
     __slots__ = ()
+
+
+class Choice:
+    """One value of an axis: `key` is its name in addresses, and where it was written is known."""
+
+    __slots__ = ("_where", "key", "value")
+
+    def __init__(self, key: str, value: Any, where: tuple[Source, Mark] | None = None) -> None:
+        self.key = key
+        self.value = value
+        self._where = where
+
+    @property
+    def place(self) -> Place | None:
+        return self._where[0].place(self._where[1]) if self._where is not None else None
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """A list whose entries are not there yet."""
+
+    def entry(self, index: int) -> Any: ...
 
 
 def has_expression(text: str) -> bool:
@@ -63,7 +97,7 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
         else:
             value = look_up(part, scope)
             is_unresolved = is_unresolved or isinstance(value, Unresolved)
-            piece = _text(value)
+            piece = written_out(value)
             if later is not None:
                 piece = f"${{{{ {part} }}}}" if _is_later(part, later) else _escaped(piece)
         length += len(piece)
@@ -116,10 +150,41 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
         if isinstance(value, Unresolved):
             return value  # what it should have been nobody knows
         seen += match[0]
-    return value
+    return value.value if isinstance(value, Choice) else value
+
+
+def trace(text: str, scope: Mapping[str, Any]) -> Place | None:
+    """Where the value of a text was written that is one whole expression; None when it is not, or nobody knows."""
+    try:
+        parts = list(_parts(text))
+    except ExpressionError:
+        return None
+    if len(parts) != 1 or not parts[0][1]:
+        return None
+    value: Any = scope
+    place: Place | None = None
+    for match in _STEP.finditer(parts[0][0]):
+        step: str | int = match[1] if match[2] is None else int(match[2])
+        if isinstance(value, Choice):
+            if step == "key":
+                return place
+            value = value.value
+        if isinstance(value, Marked | Sequence):
+            place = place_of(value, (step,))
+        try:
+            value = value[step]
+        except (KeyError, IndexError, TypeError, ExpressionError):
+            return place
+        if isinstance(value, Choice):
+            place = value.place
+    return place
 
 
 def _entry(value: Any, index: str, seen: str) -> Any:
+    if isinstance(value, Choice):
+        value = value.value
+    if isinstance(value, Listed) and len(index) <= 9:
+        return value.entry(int(index))
     if not isinstance(value, list):
         raise ExpressionError(f"{seen} has no entry {index[:20]}", f"{seen} is no list")
     if len(index) > 9 or int(index) >= len(value):
@@ -128,10 +193,14 @@ def _entry(value: Any, index: str, seen: str) -> Any:
 
 
 def _named(value: Any, word: str, seen: str) -> Any:
+    if isinstance(value, Choice):
+        if word == "key":
+            return value.key
+        value = value.value
     if isinstance(value, Mapping) and word in value:
         return value[word]
     message, unknown = f"{word} is not known{f' in {seen}' if seen else ''}", f"{seen}.{word}" if seen else word
-    if isinstance(value, list):
+    if isinstance(value, list | Listed):
         raise ExpressionError(message, f"{seen} is a list: its entries are {seen}[0] and so on")
     if not isinstance(value, Mapping):
         raise ExpressionError(message, f"{seen} holds one value, it has no names inside")
@@ -143,13 +212,20 @@ def _named(value: Any, word: str, seen: str) -> Any:
     raise ExpressionError(message, hint, unknown=unknown)
 
 
-def _text(value: Any) -> str:
+def written_out(value: Any) -> str:
+    """A value inside a text, as YAML would write it.
+
+    Raises:
+        ExpressionError: it is a list or a map, or the output of a job, which is no text yet.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
         return ""
-    if isinstance(value, dict | list):
+    if isinstance(value, dict | list | Listed):
         raise ExpressionError("a list or map cannot stand inside a text", "give it alone: a whole value keeps its type")
+    if isinstance(value, LocalMedia):
+        raise ExpressionError(f"{value} cannot stand inside a text", "an output of a job is a whole value", code="W020")
     return str(value)
 
 
