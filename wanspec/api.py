@@ -10,35 +10,33 @@ Nothing here prints, reads the environment or ends the process.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wanspec.artifacts import Artifacts
+from wanspec.budget import Budget
 from wanspec.clock import Clock
-from wanspec.contract import Checker, Contract, load_contract
+from wanspec.contract import Checker
 from wanspec.event import Released
+from wanspec.follow import Followers, Made, made_by, needs_of, settled_with
 from wanspec.job import Job, canonical
 from wanspec.ledger import JobRecord, SqliteLedger
-from wanspec.media import MediaReader, probe_bytes, read_beside
+from wanspec.loading import Loaded, load
+from wanspec.media import probe_bytes
 from wanspec.plan import Action, Plan, make_plan
-from wanspec.problem import Place, Problem, nearest
 from wanspec.quota import limits_of
-from wanspec.runner import Runner
+from wanspec.runner import Manner, Runner
 from wanspec.settings import Settings
-from wanspec.source import Source, as_shown
 from wanspec.spec.budget import Caps
-from wanspec.spec.chain import link
-from wanspec.spec.check import capability, check_jobs, check_outputs, output_paths, settle
-from wanspec.spec.expand import Skip, Spec, expand
-from wanspec.spec.outside import Outside
+from wanspec.spec.check import output_paths
+from wanspec.spec.select import Selection
 from wanspec.task import Phase, Policy, State, fold
-from wanspec.text import MAX_BYTES
 from wanspec.work import Change, Outcome, Work
 
 if TYPE_CHECKING:
@@ -48,145 +46,13 @@ __all__ = ["Loaded", "Session", "load", "open_session"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """The jobs of some specs, every problem of theirs, and the texts for showing places."""
+class Standing:
+    """How the jobs of a session stand: `states` by key, `stored` keys whose files are there, `done` by full address."""
 
-    contract: Contract
     jobs: tuple[Job, ...]
-    problems: tuple[Problem, ...]
-    sources: dict[str, Source]
-    regions: frozenset[str]
-    #: by spec file
-    caps: Mapping[str, Caps]
-    skipped: tuple[Skip, ...] = ()
-
-    @property
-    def is_valid(self) -> bool:
-        return not any(problem.is_error for problem in self.problems)
-
-    @property
-    def concurrency(self) -> int | None:
-        return min((each.concurrency for each in self.caps.values() if each.concurrency is not None), default=None)
-
-
-def load(
-    files: Iterable[str],
-    *,
-    contract: Contract | None = None,
-    stdin: bytes | None = None,
-    env: Mapping[str, str] | None = None,
-    variables: Mapping[str, Any] | None = None,
-) -> Loaded:
-    """Read, expand and check specs. `-` is `stdin`. `env` is what their `env` may name, `variables` go over their `vars`.
-
-    No network, no ledger.
-    """
-    contract = contract or load_contract()
-    problems: list[Problem] = []
-    jobs: list[Job] = []
-    skipped: list[Skip] = []
-    sources: dict[str, Source] = {}
-    caps: dict[str, Caps] = {}
-    reader = MediaReader()
-    checker = Checker(contract, probe=probe_bytes)
-    outside = Outside(read=read_beside, env=env or {}, variables=variables or {}, incapable=capability(checker))
-    for file in dict.fromkeys(files):  # a file that is named twice is read once
-        spec = _expanded(file, stdin, outside, problems, sources)
-        if spec is None:
-            continue
-        if spec.region not in contract.service["regions"]:
-            problems.append(_bad_region(spec, contract))
-        caps[spec.file] = spec.caps
-        skipped += spec.skipped
-        settled = []
-        for job in spec.jobs:
-            one, faults = settle(job, contract, reader.survey)
-            settled.append(one)
-            problems += faults
-        by_address = {job.address: job for job in settled}
-        for job in settled:
-            one, faults = link(job, by_address, contract)
-            jobs.append(one)
-            problems += faults
-    problems += check_jobs(jobs, checker)
-    problems += check_outputs(jobs, contract)
-    return Loaded(
-        contract=contract,
-        jobs=tuple(jobs),
-        problems=tuple(_one_for_each_fault(problems)),
-        sources=sources,
-        regions=frozenset(job.region for job in jobs),
-        caps=caps,
-        skipped=tuple(skipped),
-    )
-
-
-def _expanded(
-    file: str, stdin: bytes | None, outside: Outside, problems: list[Problem], sources: dict[str, Source]
-) -> Spec | None:
-    """The jobs of one file, its faults and its text; standard input has the name `<stdin>` everywhere."""
-    data = stdin if file == "-" else _read(file, problems)
-    if data is None:
-        return None
-    name = "<stdin>" if file == "-" else file
-    spec, faults = expand(data, name, outside)
-    problems += faults
-    sources |= spec.sources if spec is not None else {name: Source(name, as_shown(data))}
-    return spec
-
-
-def _read(file: str, problems: list[Problem]) -> bytes | None:
-    """The bytes of a file, or one more than a spec may have of one that never ends."""
-    try:
-        with Path(file).open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        place = Place(file=file, line=1, column=1, end_line=1, end_column=1)
-        hint = _beside(Path(file)) if isinstance(error, FileNotFoundError) else "name a file that can be read"
-        problems.append(Problem(code="W008", message=f"cannot read {file}: {reason}", place=place, help=hint))
-        return None
-
-
-def _beside(path: Path) -> str:
-    """What a file that is not there was probably meant to be."""
-    try:
-        near = nearest(path.name, (each.name for each in path.parent.iterdir() if each.is_file()))
-    except OSError:
-        return f"there is no directory {path.parent}"
-    return f"did you mean {path.parent / near[0]}?" if near else "a path is relative to the current directory"
-
-
-def _bad_region(spec: Spec, contract: Contract) -> Problem:
-    known = tuple(contract.service["regions"])
-    near = nearest(spec.region, known)
-    return Problem(
-        code="W108",
-        message=f"region {spec.region!r} is not known",
-        place=spec.region_place,
-        expected=" or ".join(known),
-        allowed=known,
-        help=f"did you mean {near[0]}?" if near else "",
-    )
-
-
-def _one_for_each_fault(problems: Iterable[Problem]) -> list[Problem]:
-    """One problem for one fault of the text, however many jobs it reaches, in the order of the text."""
-    merged: dict[tuple[object, ...], Problem] = {}
-    for problem in problems:
-        same = (problem.code, problem.place, problem.message)
-        seen = merged.get(same)
-        if seen is None:
-            merged[same] = problem
-        else:
-            more = tuple(job for job in problem.jobs if job not in seen.jobs)
-            merged[same] = dataclasses.replace(seen, jobs=(*seen.jobs, *more))
-    return sorted(merged.values(), key=_order)
-
-
-def _order(problem: Problem) -> tuple[str, int, int, str]:
-    place = problem.place
-    return (place.file, place.line, place.column, problem.code) if place else ("", 0, 0, problem.code)
+    states: dict[str, State]
+    stored: frozenset[str]
+    done: dict[str, State]
 
 
 class Session:
@@ -200,14 +66,52 @@ class Session:
         self.runner: Runner | None = None
         self._stopped = False
 
-    async def plan(self) -> Plan:
-        """What a run would do now."""
-        jobs = self.loaded.jobs
-        histories = await self.ledger.histories({job.key for job in jobs})
-        states = {key: fold(key, events) for key, events in histories.items()}
+    async def standing(self) -> Standing:
+        """The jobs with the inputs that are there already, and what the ledger knows of each."""
+        jobs = {job.full_address: job for job in (*self.loaded.jobs, *self.loaded.others)}
+        states: dict[str, State] = {}
+        made: dict[str, Made] = {}
+        asked: set[str] = set()
+        while new := {job.key for job in jobs.values() if job.key} - asked:
+            asked |= new
+            for key, events in (await self.ledger.histories(new)).items():
+                states[key] = fold(key, events)
+            # only what somebody waits for is opened
+            wanted = {need for job in jobs.values() if not job.key for need in needs_of(job)} - made.keys()
+            for address in wanted & jobs.keys():
+                state = states.get(jobs[address].key)
+                if state is not None and state.phase is Phase.DONE and self.artifacts.has(state.key, state.files):
+                    made[address] = await asyncio.to_thread(made_by, self.artifacts, state)
+            for address, job in jobs.items():
+                if not job.key and all(need in made for need in needs_of(job)):
+                    settled = settled_with(job, made)
+                    jobs[address] = job if isinstance(settled, str) else settled
         done = (state for state in states.values() if state.phase is Phase.DONE)
         stored = frozenset(state.key for state in done if self.artifacts.has(state.key, state.files))
-        return make_plan(jobs, self.loaded.contract, states, await self.ledger.last_keys(), stored)
+        return Standing(
+            jobs=tuple(jobs[job.full_address] for job in self.loaded.jobs),
+            states=states,
+            stored=stored,
+            done={job.full_address: states[job.key] for job in jobs.values() if job.key in stored},
+        )
+
+    async def select(self, selection: Selection) -> None:
+        """Go on with some of the jobs.
+
+        Raises:
+            UsageError: a term means no job, or nothing is left.
+        """
+        states: dict[str, str] = {}
+        if selection.needs_states:
+            now = await self.standing()
+            states = {job.full_address: str(now.states[job.key].phase) for job in now.jobs if job.key in now.states}
+        self.loaded = self.loaded.selected(selection, states)
+
+    async def plan(self) -> Plan:
+        """What a run would do now."""
+        now = await self.standing()
+        last = await self.ledger.last_keys()
+        return make_plan(now.jobs, self.loaded.contract, now.states, last, now.stored, now.done, self.loaded.skipped)
 
     async def run(
         self,
@@ -216,15 +120,26 @@ class Session:
         *,
         watch: Callable[[Change], None] = lambda change: None,
         submits: bool = True,
+        manner: Manner | None = None,
+        caps: Caps | None = None,
     ) -> Outcome:
-        """Take every job to its end; without `submits` only those that are paid for. `stop` may be called meanwhile."""
+        """Take every job to its end; without `submits` only those that are paid for. `stop` may be called meanwhile.
+
+        `caps` are those of this run; those of the specs hold as well.
+        """
         contract, settings = self.loaded.contract, self.settings
-        works = [work for work in await self.works() if submits or work.is_paid]
+        now = await self.standing()
+        held = [job for job in now.jobs if self._waits(job, now)]
+        waiting = {job.full_address for job in held}
+        works = await self._works(job for job in now.jobs if job.full_address not in waiting)
+        works = [work for work in works if submits or work.is_paid]
         await self.ledger.register(self._records(works), clock.now())
         works += await self.strays()
-        caps = [each for each in (settings.concurrency, self.loaded.concurrency) if each is not None]
-        models = {work.job.model for work in works}
-        self.runner = Runner(
+        concurrency = min(
+            (each for each in (settings.concurrency, self.loaded.concurrency) if each is not None), default=None
+        )
+        models = {work.job.model for work in works} | {job.model for job in self.loaded.jobs}
+        self.runner = runner = Runner(
             ledger=self.ledger,
             transport=transport,
             artifacts=self.artifacts,
@@ -232,13 +147,49 @@ class Session:
             policy=self.policy,
             unreachable_s=settings.policy.unreachable_s,
             clock=clock,
-            limits={model: limits_of(contract.model(model), concurrency=min(caps, default=None)) for model in models},
+            limits={model: limits_of(contract.model(model), concurrency=concurrency) for model in models},
             origin=settings.origin,
             watch=watch,
+            budget=Budget(contract, caps or Caps(), self.loaded.caps),
+            manner=manner,
         )
+        known = {work.key: work for work in works}
+
+        async def adopt(jobs: list[Job]) -> list[Work]:
+            """Works of jobs whose inputs have come; one that is the same work as another joins it."""
+            further: list[Work] = []
+            for job in jobs:
+                same = known.get(job.key)
+                if same is None:
+                    continue
+                same.jobs = [*same.jobs, job]
+                if same.state.phase is Phase.DONE:
+                    runner.place(same, [job])
+                if same.state.is_over:
+                    further += await followers.after(same)
+            new = await self._works(job for job in jobs if job.key not in known)
+            new = [work for work in new if submits or work.is_paid]
+            await self.ledger.register(self._records(new), clock.now())
+            known.update((work.key, work) for work in new)
+            return [*new, *further]
+
+        followers = Followers(held, self.artifacts, Checker(contract, probe=probe_bytes), runner.outcome, adopt)
+        for address, state in now.done.items():
+            followers.has_made([address], state)
+        works += await followers.start()
         if self._stopped:  # asked for before there was a runner
-            self.runner.stop()
-        return await self.runner.run_all(works, concurrency=min(caps, default=None))
+            runner.stop()
+        outcome = await runner.run_all(works, concurrency=concurrency, after=followers.after)
+        for address in followers.waiting:
+            outcome.blocked.setdefault(address, "what it waits for was not done")
+        return outcome
+
+    def _waits(self, job: Job, now: Standing) -> bool:
+        """Whether a job cannot begin yet: an input is missing, or a job that it needs is not done."""
+        state = now.states.get(job.key)
+        if job.key and state is not None and state.phase is not Phase.NEW:
+            return False
+        return not job.key or any(need not in now.done for need in needs_of(job))
 
     async def release_failed(self) -> int:
         """Allow a new submit for every job that failed, or whose files are lost; how many there were."""
@@ -269,23 +220,27 @@ class Session:
         return dataclasses.replace(self.settings.policy, first_poll_s=first_s)
 
     async def works(self) -> list[Work]:
-        """The plan's jobs as works, one for each key."""
+        """The jobs whose inputs are known, as works."""
+        return await self._works(job for job in (await self.standing()).jobs if job.key)
+
+    async def _works(self, jobs: Iterable[Job]) -> list[Work]:
+        """Jobs as works, one for each key."""
         grouped: dict[str, list[Job]] = {}
-        for job in self.loaded.jobs:
+        for job in jobs:
             grouped.setdefault(job.key, []).append(job)
         histories = await self.ledger.histories(grouped)
         works = []
-        for key, jobs in grouped.items():
+        for key, some in grouped.items():
             events = histories.get(key, [])
             state = fold(key, events) if events else State(key=key)
             if state.phase is Phase.DONE and not self.artifacts.has(key, state.files):
                 continue  # its files are gone: a person decides whether it is paid for again
-            works.append(Work(key=key, jobs=jobs, state=state, seen=len(events)))
+            works.append(Work(key=key, jobs=some, state=state, seen=len(events)))
         return works
 
     async def strays(self) -> list[Work]:
         """Jobs of other specs that hold a seat of the account: found in the ledger, brought to their end."""
-        mine = {job.key for job in self.loaded.jobs}
+        mine = {job.key for job in (await self.standing()).jobs}
         keys = [key for key in await self.ledger.seated() if key not in mine]
         records, histories = await self.ledger.records(), await self.ledger.histories(keys)
         works = []

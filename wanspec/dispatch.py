@@ -38,52 +38,66 @@ class LocalDispatcher(Generic[W]):
         self._held: set[int] = set()
         self._counted: set[int] = set()
         self._lanes: dict[str, deque[W]] = {}
+        self._feeding: set[str] = set()
         self._paid: list[W] = []
+        self._run: Callable[[W], Awaitable[None]]
+        self._is_open: Callable[[str], bool]
+        self._group: asyncio.TaskGroup | None = None
 
     def offer(self, works: Iterable[W]) -> None:
-        """Queue works: what is paid for goes first and at once, the rest by priority, then in order."""
+        """Queue works: what is paid for goes first and at once, the rest by priority, then in order. Also while serving."""
         for work in sorted(works, key=lambda each: -each.priority):
             if work.is_paid:
                 self._paid.append(work)
             else:
                 self._lanes.setdefault(work.lane, deque()).append(work)
+        if self._group is not None:
+            self._start(self._group)
 
     async def serve(self, run: Callable[[W], Awaitable[None]], is_open: Callable[[str], bool]) -> None:
-        """Run everything that was offered; a lane that is not open any more starts nothing new."""
+        """Run everything that is offered; a lane that is not open any more starts nothing new."""
+        self._run, self._is_open = run, is_open
         async with asyncio.TaskGroup() as group:
-            for work in self._paid:
-                if self._all is not None and not self._all.locked():
-                    await self._all.acquire()  # what is under way counts, but is never held up
-                    self._counted.add(id(work))
-                group.create_task(self._run(work, run))
-            for lane, queue in self._lanes.items():
-                group.create_task(self._feed(lane, queue, run, is_open, group))
+            self._group = group
+            self._start(group)
+        self._group = None
 
-    async def _feed(
-        self,
-        lane: str,
-        queue: deque[W],
-        run: Callable[[W], Awaitable[None]],
-        is_open: Callable[[str], bool],
-        group: asyncio.TaskGroup,
-    ) -> None:
+    def _start(self, group: asyncio.TaskGroup) -> None:
+        paid, self._paid = self._paid, []
+        for work in paid:
+            group.create_task(self._run_paid(work))
+        for lane, queue in self._lanes.items():
+            if queue and lane not in self._feeding:
+                self._feeding.add(lane)
+                group.create_task(self._feed(lane, queue, group))
+
+    async def _run_paid(self, work: W) -> None:
+        if self._all is not None and not self._all.locked():
+            await self._all.acquire()  # what is under way counts, but is never held up
+            self._counted.add(id(work))
+        await self._run_one(work)
+
+    async def _feed(self, lane: str, queue: deque[W], group: asyncio.TaskGroup) -> None:
         slots = self._slots.setdefault(lane, asyncio.Semaphore(self._sizes.get(lane, 1)))
-        while queue:
-            await slots.acquire()
-            if self._all is not None:
-                await self._all.acquire()
-            if not is_open(lane):
-                slots.release()
-                if self._all is not None:
-                    self._all.release()
-                return
-            work = queue.popleft()
-            self._held.add(id(work))
-            group.create_task(self._run(work, run))
-
-    async def _run(self, work: W, run: Callable[[W], Awaitable[None]]) -> None:
         try:
-            await run(work)
+            while queue:
+                await slots.acquire()
+                if self._all is not None:
+                    await self._all.acquire()
+                if not queue or not self._is_open(lane):
+                    slots.release()
+                    if self._all is not None:
+                        self._all.release()
+                    return
+                work = queue.popleft()
+                self._held.add(id(work))
+                group.create_task(self._run_one(work))
+        finally:
+            self._feeding.discard(lane)
+
+    async def _run_one(self, work: W) -> None:
+        try:
+            await self._run(work)
         finally:
             self.give_back(work)
 

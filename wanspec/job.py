@@ -144,6 +144,8 @@ def local_media(body: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[t
 
 
 def _settle(value: Any) -> Any:
+    if isinstance(value, Awaited):
+        return {"output_of": value.address, "index": value.output_index}
     if isinstance(value, LocalMedia):
         return {"sha256": value.facts.sha256}
     if isinstance(value, Mapping):

@@ -6,6 +6,7 @@
     changed   this address had other work before   cached    done, its files are there
     same      equal to an earlier job of the plan  failed    failed before; `wanspec retry` submits it anew
     doubt     nobody knows whether it was sent     lost      done, but its files are gone from the store
+    waits     for the output or the end of another job
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from enum import StrEnum
 from wanspec.contract import Contract
 from wanspec.contract.price import Cost, cost_of, quantities
 from wanspec.job import Job
+from wanspec.spec.expand import Skip
 from wanspec.task import Phase, State
 
 __all__ = ["Action", "Plan", "PlanEntry", "make_plan"]
@@ -34,6 +36,7 @@ class Action(StrEnum):
     DOUBT = "doubt"
     FAILED = "failed"
     LOST = "lost"
+    WAITS = "waits"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +53,8 @@ class PlanEntry:
 
     @property
     def submits(self) -> bool:
-        return self.action in (Action.NEW, Action.CHANGED)
+        """Whether it will be paid for, now or (as far as anybody can know) later in the run."""
+        return self.action in (Action.NEW, Action.CHANGED, Action.WAITS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +62,8 @@ class Plan:
     """All entries in the order of the specs."""
 
     entries: tuple[PlanEntry, ...]
+    #: cells that no model here can do
+    skipped: tuple[Skip, ...] = ()
 
     def count(self, *actions: Action) -> int:
         return sum(entry.action in actions for entry in self.entries)
@@ -83,19 +89,30 @@ def make_plan(
     states: Mapping[str, State],
     last_keys: Mapping[str, str],
     stored: frozenset[str],
+    done: Iterable[str] = (),
+    skipped: Iterable[Skip] = (),
 ) -> Plan:
-    """`states` by key; `last_keys`: full address -> key it had last; `stored`: keys whose files are in the store."""
+    """`states` by key; `last_keys`: full address -> key it had last; `stored`: keys whose files are in the store.
+
+    `done`: full addresses of jobs whose outputs are there, those that are not part of the plan included.
+    """
     entries = []
+    done = set(done)
     first: dict[str, Job] = {}
     for job in jobs:
         state = states.get(job.key) or State(key=job.key)
         model = contract.model(job.model)
         seconds, count = quantities(model.variant(job.body), job.body) if model else (None, 1)
-        if job.key in first:
+        waits = [need for need in job.needs if f"{job.spec}/{need}" not in done]
+        if job.key and job.key in first:
             action, reason = Action.SAME, f"equal to {first[job.key].address}"
+        elif waits and state.phase is Phase.NEW:
+            action, reason = Action.WAITS, f"for {waits[0]}" + (f" and {len(waits) - 1} more" if len(waits) > 1 else "")
         else:
             action, reason = _action(job, state, last_keys, stored)
         first.setdefault(job.key, job)
+        if state.phase is Phase.DONE and job.key in stored:
+            done.add(job.full_address)
         entries.append(
             PlanEntry(
                 job=job,
@@ -107,7 +124,7 @@ def make_plan(
                 cost=cost_of(model, job.body, job.region) if model else None,
             )
         )
-    return Plan(entries=tuple(entries))
+    return Plan(entries=tuple(entries), skipped=tuple(skipped))
 
 
 def _action(job: Job, state: State, last_keys: Mapping[str, str], stored: frozenset[str]) -> tuple[Action, str]:

@@ -9,10 +9,12 @@ full, Ctrl-C) is in `Outcome`. No policy is here: times and limits come from `ta
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wanspec.artifacts import Artifacts, OutputTaken
+from wanspec.budget import Budget
 from wanspec.carry import carriages, replaced
 from wanspec.clock import Clock
 from wanspec.contract import Contract, Retry
@@ -36,6 +38,7 @@ from wanspec.media import MediaGone, data_uri
 from wanspec.quota import Limits
 from wanspec.search import fits, search
 from wanspec.sidecar import sidecar
+from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
 from wanspec.task import (
     Command,
@@ -61,7 +64,22 @@ from wanspec.work import Change, Outcome, Work
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
 
-__all__ = ["Runner"]
+__all__ = ["Manner", "Runner"]
+
+#: Phases in which a job may still be about to be sent.
+UNSENT = frozenset({Phase.NEW, Phase.SUBMITTING, Phase.IN_DOUBT})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """How a run ends before its time: at the first failure, or when everything has been sent."""
+
+    fail_fast: bool = False
+    detach: bool = False
+
+
+async def _nothing_follows(work: Work) -> list[Work]:
+    return []
 
 
 class Runner:
@@ -80,6 +98,8 @@ class Runner:
         origin: str,
         unreachable_s: float = 60.0,
         watch: Callable[[Change], None] = lambda change: None,
+        budget: Budget | None = None,
+        manner: Manner | None = None,
     ) -> None:
         self._ledger = ledger
         self._artifacts = artifacts
@@ -100,6 +120,12 @@ class Runner:
         self._uploader = Uploader(self._line, contract)
         self._fetcher = Fetcher(self._line, artifacts, contract, self._poll)
         self._dispatcher: LocalDispatcher[Work]
+        self._budget = budget or Budget(contract, Caps(), {})
+        self._manner = manner or Manner()
+        self._unsent: set[str] = set()
+        self._has_failed_fast = False
+        self._works: list[Work] = []
+        self._after: Callable[[Work], Awaitable[list[Work]]] = _nothing_follows
         self.outcome = Outcome()
 
     def stop(self) -> None:
@@ -107,15 +133,32 @@ class Runner:
         self.outcome.interrupted = True
         self._line.stop()
 
-    async def run_all(self, works: Sequence[Work], *, concurrency: int | None = None) -> Outcome:
-        """Take every work to its end, or as far as it goes."""
+    async def run_all(
+        self,
+        works: Sequence[Work],
+        *,
+        concurrency: int | None = None,
+        after: Callable[[Work], Awaitable[list[Work]]] | None = None,
+    ) -> Outcome:
+        """Take every work to its end, or as far as it goes; `after` gives the works that may start when one has ended."""
+        self._after = after or _nothing_follows
         sizes = {model: limits.running for model, limits in self._limits.items()}
         self._dispatcher = LocalDispatcher(sizes, concurrency=concurrency)
-        self._dispatcher.offer(works)
+        self._offer(works)
         await self._dispatcher.serve(self.run, self._is_open)
-        for work in works:
+        for work in self._works:
             self.outcome.states[work.key] = work.state
         return self.outcome
+
+    def _offer(self, works: Sequence[Work]) -> None:
+        """Take works into the run."""
+        for work in works:
+            if not work.is_stray and work.is_paid and not work.state.is_over:
+                self._budget.count(work.key, work.job)
+            if work.state.phase in UNSENT and not work.is_stray:
+                self._unsent.add(work.key)
+        self._works += works
+        self._dispatcher.offer(works)
 
     async def run(self, work: Work) -> None:
         """One job from where it is to an end, or to where it has to wait for a person."""
@@ -132,6 +175,8 @@ class Runner:
                     await self._catch_up(work)
             if work.state.phase is Phase.DONE and not work.is_stray:
                 self.place(work)
+            if work.state.is_over and not self._line.is_stopping:
+                self._offer(await self._after(work))
         except WanspecError as error:  # the disk, the ledger: nothing that another job would fare better with
             self._halted_by(error)
 
@@ -142,9 +187,9 @@ class Runner:
         if not holds_seat(work.state) and work.state.phase is not Phase.NEW:
             self._dispatcher.give_back(work)
 
-    def place(self, work: Work) -> None:
-        """Link the files of a finished job to where its specs want them."""
-        for job in work.jobs:
+    def place(self, work: Work, jobs: Sequence[Job] | None = None) -> None:
+        """Link the files of a finished job to where its specs want them (or only some of its jobs do)."""
+        for job in work.jobs if jobs is None else jobs:
             outputs = output_paths(job, self._contract, len(work.state.results))
             for file in work.state.files:
                 output = outputs[int(file.name.partition(".")[0])]
@@ -157,7 +202,8 @@ class Runner:
                     self.outcome.written.append(output)
 
     def _is_open(self, model: str) -> bool:
-        return not (self._line.is_stopping or self.outcome.halt or model in self.outcome.halted_models)
+        is_closed = self._line.is_stopping or self.outcome.halt or self._has_failed_fast
+        return not (is_closed or model in self.outcome.halted_models)
 
     def _halted_by(self, error: WanspecError) -> None:
         self.outcome.trouble = self.outcome.trouble or error
@@ -209,13 +255,28 @@ class Runner:
             self._dispatcher.give_back(work)
         self._watch(Change(job=work.job, event=event, before=before, after=after))
         self._heed(work, event)
+        self._account_for(work)
         if isinstance(event, Refused) and self._may_try_anew(work, before, after, event):
             await self._note(work, Released(at=self._clock.now(), by="policy", why=event.code))
+
+    def _account_for(self, work: Work) -> None:
+        """What a change means for the budget, and for a run that only sends, or that ends at the first failure."""
+        if work.state.phase in (Phase.NEW, Phase.FAILED):
+            self._budget.give_back(work.key)
+        if work.state.phase is Phase.FAILED and self._manner.fail_fast and not self._has_failed_fast:
+            self._has_failed_fast = True
+            self.outcome.early.append(f"--fail-fast: {work.job.full_address} failed")
+        if work.state.phase not in UNSENT:
+            self._unsent.discard(work.key)
+            if self._manner.detach and not self._unsent:
+                self._line.stop()
 
     def _may_try_anew(self, work: Work, before: State, after: State, event: Refused) -> bool:
         """Whether a task that failed for a passing cause, unbilled, is submitted again."""
         passing = event.retry is Retry.NEW_ATTEMPT and before.phase is Phase.WAITING
-        return passing and after.attempts < self._policy(work.job.model).max_attempts
+        retry = max((job.retry for job in work.jobs if job.retry is not None), default=None)
+        most = self._policy(work.job.model).max_attempts if retry is None else retry + 1
+        return passing and after.attempts < most
 
     def _heed(self, work: Work, event: Event) -> None:
         """What an answer means for the other jobs."""
@@ -230,6 +291,10 @@ class Runner:
     async def _submit(self, work: Work) -> Event | None:
         """The submit protocol: intent on disk with seat and token, then the bytes, once."""
         if not self._is_open(work.job.model):
+            return None
+        if over := self._budget.take(work.key, work.job):
+            if over not in self.outcome.early:
+                self.outcome.early.append(over)
             return None
         body = await self._carried(work.job)
         if body is None or isinstance(body, Refused):

@@ -64,3 +64,12 @@ class Outcome:
     taken: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     interrupted: bool = False
+    #: jobs of chains by full address: with the inputs that came, and why they could not run
+    arrived: dict[str, Job] = field(default_factory=dict)
+    blocked: dict[str, str] = field(default_factory=dict)
+    #: why submitting stopped before its time: a budget, --fail-fast, --timeout, --detach
+    early: list[str] = field(default_factory=list)
+
+    def state_of(self, job: Job) -> State | None:
+        """What became of a job; None when nothing did."""
+        return self.states.get(self.arrived.get(job.full_address, job).key)

@@ -24,7 +24,8 @@ def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None) ->
     states = _states(plan, outcome)
     if any(state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING) for state in states) or outcome.orphans:
         return 5
-    if outcome.trouble is not None or (outcome.halted_models and any(state.phase is Phase.NEW for state in states)):
+    is_left = any(state.phase is Phase.NEW for state in states)
+    if outcome.trouble is not None or (is_left and (outcome.halted_models or outcome.early)):
         return 4
     bad = any(state.phase is not Phase.DONE or _parts_failed(state) for state in states)
     return 1 if bad or outcome.taken or plan.count(Action.LOST) else 0
@@ -32,7 +33,7 @@ def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None) ->
 
 def _states(plan: Plan, outcome: Outcome) -> list[State]:
     """The last state of each job of the plan."""
-    return [outcome.states.get(entry.job.key, entry.state) for entry in plan.entries if entry.action is not Action.SAME]
+    return [outcome.state_of(entry.job) or entry.state for entry in plan.entries if entry.action is not Action.SAME]
 
 
 def _parts_failed(state: State) -> bool:
@@ -43,8 +44,10 @@ def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: 
     """What went wrong, job by job, then what stopped the run, then the sum."""
     lines = []
     for entry in plan.entries:
-        state = outcome.states.get(entry.job.key, entry.state)
+        state = outcome.state_of(entry.job) or entry.state
         lines += [f"  {entry.job.full_address}: {each}" for each in _about(state, entry.action, contract)]
+        if entry.job.full_address in outcome.blocked:
+            lines.append(f"  {entry.job.full_address}: not run: {outcome.blocked[entry.job.full_address]}")
     lines += [f"  not written: {each}" for each in outcome.taken]
     lines += [
         f"  orphan: task {each} belongs to no job here; it will be billed if it succeeds" for each in outcome.orphans
@@ -57,6 +60,7 @@ def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: 
         what = getattr(halt, "what", "") or f"{getattr(halt, 'code', '')}: {getattr(halt, 'message', '')}"
         lines.append(f"stopped: {redacted(what)}")
         lines.append(f"  help: {_account_help(what, base_url)}; the jobs are kept, the same command goes on")
+    lines += [f"stopped submitting: {each}" for each in outcome.early]
     if outcome.trouble is not None:
         lines.append(f"stopped: {outcome.trouble}")
         if outcome.trouble.hint:
@@ -108,13 +112,14 @@ def outcome_data(plan: Plan, outcome: Outcome, code: int, written: Sequence[str]
     """The end of a run as JSON data."""
     jobs = []
     for entry in plan.entries:
-        state = outcome.states.get(entry.job.key, entry.state)
+        state = outcome.state_of(entry.job) or entry.state
         jobs.append(
             {
                 "address": entry.job.full_address,
-                "key": entry.job.key,
+                "key": outcome.arrived.get(entry.job.full_address, entry.job).key or None,
                 "state": str(state.phase),
                 "task_id": state.task_id or None,
+                "blocked": outcome.blocked.get(entry.job.full_address),
                 "error": None if state.error is None or state.phase is Phase.DONE else _error(state),
                 "files": [
                     {"name": each.name, "sha256": each.sha256, "size_bytes": each.size_bytes} for each in state.files
@@ -127,6 +132,7 @@ def outcome_data(plan: Plan, outcome: Outcome, code: int, written: Sequence[str]
         "submits": outcome.submits,
         "written": list(written),
         "orphans": outcome.orphans,
+        "stopped_early": outcome.early,
         "jobs": jobs,
     }
 

@@ -14,7 +14,7 @@ __all__ = ["money", "plan_data", "plan_text"]
 
 _SIGNS = {
     Action.NEW: "+", Action.CHANGED: "~", Action.RESUME: ">", Action.CACHED: "=", Action.SAME: "=", Action.DOUBT: "?",
-    Action.FAILED: "x", Action.LOST: "!",
+    Action.FAILED: "x", Action.LOST: "!", Action.WAITS: "+",
 }  # fmt: skip
 _SYMBOLS = {"CNY": "¥", "USD": "$"}
 
@@ -30,15 +30,25 @@ def plan_text(plan: Plan, *, several: bool) -> str:
     width = min(max((_cells(name) for name in names), default=0), 60)
     lines = []
     for entry, name in zip(plan.entries, names, strict=True):
-        label = f"{entry.action}: {entry.reason}" if entry.reason else str(entry.action)
+        label = _label(entry)
         padding = " " * max(width - _cells(name), 0)
         line = f"  {_SIGNS[entry.action]} {name}{padding}  {label:<22}"
         if entry.submits:
             what = f"{entry.seconds:g} s" if entry.seconds is not None else f"{entry.count or '?'} image(s)"
             line += f"  {what:>10}  {money(entry.cost):>8}"
         lines.append(line.rstrip())
+    for skip in plan.skipped:
+        padding = " " * max(width - _cells(skip.address), 0)
+        lines.append(f"  - {skip.address}{padding}  skipped: {skip.reason}")
     lines.append(_summary(plan))
     return "\n".join(lines)
+
+
+def _label(entry: PlanEntry) -> str:
+    """`new`, `changed: why`, `waits for still[day]`."""
+    if entry.action is Action.WAITS:
+        return f"{entry.action} {entry.reason}"
+    return f"{entry.action}: {entry.reason}" if entry.reason else str(entry.action)
 
 
 def _cells(text: str) -> int:
@@ -47,7 +57,8 @@ def _cells(text: str) -> int:
 
 def _summary(plan: Plan) -> str:
     words = [
-        (plan.count(Action.NEW, Action.CHANGED), "to submit"), (plan.count(Action.RESUME), "to resume"),
+        (plan.count(Action.NEW, Action.CHANGED), "to submit"), (plan.count(Action.WAITS), "to follow"),
+        (plan.count(Action.RESUME), "to resume"),
         (plan.count(Action.CACHED, Action.SAME), "cached or the same"), (plan.count(Action.DOUBT), "in doubt"),
         (plan.count(Action.FAILED), "failed before"), (plan.count(Action.LOST), "lost"),
     ]  # fmt: skip
@@ -57,7 +68,8 @@ def _summary(plan: Plan) -> str:
     if unknown:
         costs.append(f"{unknown} of unknown price")
     estimate = f" Estimated {' + '.join(costs)} (list prices{f' of {date}' if date else ''})." if costs else ""
-    return f"Plan: {', '.join(parts) or 'nothing'} = {len(plan.entries)} job(s).{estimate}"
+    skipped = f"; {len(plan.skipped)} cell(s) skipped" if plan.skipped else ""
+    return f"Plan: {', '.join(parts) or 'nothing'} = {len(plan.entries)} job(s){skipped}.{estimate}"
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
@@ -66,7 +78,9 @@ def plan_data(plan: Plan) -> dict[str, Any]:
     return {
         "format_version": 1,
         "jobs": [_entry_data(entry) for entry in plan.entries],
+        "skipped": [{"address": skip.address, "reason": skip.reason} for skip in plan.skipped],
         "to_submit": plan.count(Action.NEW, Action.CHANGED),
+        "to_follow": plan.count(Action.WAITS),
         "cost": {currency: str(amount) for currency, amount in sums.items()},
         "unknown_prices": unknown,
         "price_date": date or None,
@@ -77,7 +91,9 @@ def _entry_data(entry: PlanEntry) -> dict[str, Any]:
     job, place = entry.job, entry.job.place((), key=True)
     return {
         "address": job.full_address,
-        "key": job.key,
+        "key": job.key or None,
+        "needs": list(job.needs),
+        "tags": list(job.tags),
         "action": str(entry.action),
         "reason": entry.reason,
         "state": str(entry.state.phase),

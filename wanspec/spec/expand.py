@@ -58,6 +58,7 @@ class Spec:
     skipped: tuple[Skip, ...] = ()
     sources: dict[str, Source] = field(default_factory=dict, repr=False)
     region_place: Place | None = None
+    caps_place: Place | None = None
 
 
 def expand(text: bytes | str, file: str, outside: Outside | None = None) -> tuple[Spec | None, list[Problem]]:
@@ -125,6 +126,7 @@ class _Reader:
             skipped=tuple(Skip(*each) for each in families.skipped),
             sources={top.source.name: top.source, **brought.sources, **families.sources},
             region_place=place_of(top, ("region",)) if "region" in top else None,
+            caps_place=place_of(top, ("limits",), key=True),
         )
 
     def _stem(self) -> str:
