@@ -20,7 +20,7 @@ from wanspec.contract import Contract, Model, Variant
 from wanspec.contract.check import takes
 from wanspec.contract.keywords import media_expected
 from wanspec.source import Mapping, Sequence, load
-from wanspec.spec.expand import JOB_KEYS, LIMIT_KEYS, TOP_KEYS, Words
+from wanspec.spec.words import JOB_KEYS, LIMIT_KEYS, OVERRIDE_KEYS, SET_KEYS, TOP_KEYS, Words
 
 __all__ = ["editor_schema"]
 
@@ -28,7 +28,9 @@ Schema = dict[str, Any]
 Fields = dict[str, Schema]
 Lines = Iterable[str]
 
-_TYPES: dict[type, str] = {str: "string", int: "integer", bool: "boolean", Mapping: "object", Sequence: "array"}
+_TYPES: dict[type, str] = {
+    str: "string", int: "integer", float: "number", bool: "boolean", Mapping: "object", Sequence: "array",
+}  # fmt: skip
 _HAS_EXPRESSION = r"\$\{\{"
 #: It says what it is not: a type that it named would be offered to the writer (`null`) or asked for (`string`).
 _EXPRESSION: Schema = {
@@ -42,6 +44,14 @@ _KEPT = (
 #: Those of the kept that a hover text says in words, and as many values as it names.
 _LIMITS = frozenset({"enum", "const", "minimum", "maximum", "minItems", "maxItems", "x-pixels"})
 _FEW = 8
+_TEXTS: Schema = {"items": {"type": "string"}}
+_CELLS: Schema = {"items": {"type": "object"}}
+#: What the tables of words do not say of a word's value.
+_WITHIN: dict[str, Schema] = {
+    "tags": _TEXTS, "needs": _TEXTS, "import": _TEXTS, "exclude": _CELLS, "include": _CELLS,
+    "matrix": {"additionalProperties": {"type": ["array", "object", "string"]}}, "unsupported": {"enum": ["error", "skip"]},
+    "max_cost": {"pattern": r"^\s*[0-9]+(\.[0-9]+)?\s*(CNY|USD)\s*$", "errorMessage": "max_cost: expected 120 CNY"},
+}  # fmt: skip
 _SIZE = r"[1-9][0-9]{1,4}\*[1-9][0-9]{1,4}"
 _PER = {"image": "image", "output_second": "second", "input_and_output_second": "second of input and output"}
 
@@ -138,9 +148,12 @@ def _words(words: Words, *, expressions: bool = False) -> Schema:
     """The language's own keys of one level."""
     properties: dict[str, Schema] = {}
     for name, (types, description) in words.items():
-        names = [_TYPES[each] for each in types]
-        schema: Schema = {"type": names[0] if len(names) == 1 else names}
-        schema |= {"items": {"type": "string"}} if name == "tags" else {}
+        names = ["number"] if float in types else [_TYPES[each] for each in types]
+        schema: Schema = {"type": names[0] if len(names) == 1 else names} | _WITHIN.get(name, {})
+        if name == "overrides":
+            rule = _words(OVERRIDE_KEYS)
+            rule["properties"]["set"] |= _words(SET_KEYS, expressions=True)
+            schema |= {"items": rule | {"required": list(OVERRIDE_KEYS)}}
         properties[name] = schema | {"description": description}
         if expressions:
             expected = {"errorMessage": f"{name}: expected {takes(schema)}"}
