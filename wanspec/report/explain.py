@@ -22,6 +22,7 @@ __all__ = [
     "codes_text",
     "explanation",
     "explanation_data",
+    "explanation_markdown",
     "explanation_text",
     "severity_of",
 ]
@@ -82,6 +83,19 @@ def explanation_text(told: Explanation) -> str:
         blocks.append(_wrapped(f"Note: {told.note}"))
     if told.not_yet:
         blocks.append(_wrapped(f"Nothing gives this code today: {told.not_yet}."))
+    return "\n\n".join(blocks)
+
+
+def explanation_markdown(told: Explanation) -> str:
+    """The same as Markdown, with the examples as code."""
+    blocks = [told.means]
+    for title, example in (("This is wrong:", told.wrong), ("This is right:", told.mended)):
+        if example:
+            language = "console" if example.startswith("$ ") else "yaml"
+            blocks += [title, f"```{language}\n{example.rstrip()}\n```"]
+    blocks.append(f"**What to do:** {told.do}")
+    blocks += [f"**Note:** {told.note}"] if told.note else []
+    blocks += [f"Nothing gives this code today: {told.not_yet}."] if told.not_yet else []
     return "\n\n".join(blocks)
 
 
