@@ -32,11 +32,11 @@ test-lowest:  ## the tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/pip install -q "aiohttp==3.10.11" "av==14.1.0" "click==8.1.7" "jsonschema==4.21.0" "Pillow==10.3.0" \
 	  "pyyaml==6.0.1" "rich==13.7.0" "dashscope==2.0.2" "hypothesis==6.100.0" "pytest==8.2.0" "pytest-aiohttp==1.0.5" \
-	  "requests==2.31.0" "openapi-spec-validator==0.7.1" && $(VENV)-lowest/bin/pip install -q --no-deps -e .
+	  "requests==2.31.0" "openapi-spec-validator==0.7.1" "junitparser==3.1.2" "xmlschema==3.3.1" && $(VENV)-lowest/bin/pip install -q --no-deps -e .
 	$(VENV)-lowest/bin/python -m pytest
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(DEMO) tests/editor/node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(DEMO) tests/editor/node_modules tests/formats/*/node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("wanspec needs Python 3.11 or later") if sys.version_info < (3, 11) else None'

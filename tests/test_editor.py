@@ -7,9 +7,6 @@ A text marks a position with ‸: where the writer is, or where a fault has to b
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import time
 from collections.abc import Iterator
 from itertools import count
@@ -19,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from lsp import LanguageServer
+from node import node_package
 
 from wanspec.contract import load_contract
 from wanspec.source import load
@@ -35,27 +33,9 @@ HERE = "‸"
 
 
 def installed() -> list[str]:
-    """The command of the server, which is installed when it is not there in the version that package.json names.
-
-    `make test` asks for Python and make only: where node and npm are not, these tests are left out, and say so. CI sets
-    WANSPEC_NEED_NODE=1, so that there they cannot be.
-    """
-    missing = pytest.fail if os.environ.get("WANSPEC_NEED_NODE") == "1" else pytest.skip
-    wanted = json.loads((HOME / "package.json").read_text())["dependencies"]["yaml-language-server"]
-    package = HOME / "node_modules/yaml-language-server"
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        missing(
-            "node and npm (20 or later) are not on this machine: the editor schema is not tried in yaml-language-server"
-        )
-        raise AssertionError
-    manifest = package / "package.json"
-    if not manifest.exists() or json.loads(manifest.read_text())["version"] != wanted:
-        install = [npm, "install", "--no-audit", "--no-fund", "--loglevel=error", "--no-package-lock"]
-        done = subprocess.run(install, cwd=HOME, capture_output=True, text=True, check=False, timeout=300)
-        if done.returncode != 0 or not manifest.exists():
-            missing(f"npm could not install yaml-language-server {wanted}: {done.stderr[-500:]}")
-        (HOME / "node_modules/.gitignore").write_text("*\n")
+    """The command of the server."""
+    why = "the editor schema is not tried in yaml-language-server"
+    node, package = node_package(HOME, "yaml-language-server", why)
     return [node, str(package / "bin/yaml-language-server"), "--stdio"]
 
 

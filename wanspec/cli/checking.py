@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import click
 
+from wanspec.api import Loaded
 from wanspec.cli.options import (
     contract_option,
     emit,
@@ -15,23 +17,28 @@ from wanspec.cli.options import (
     problems_data,
     report_problems,
     settings_for,
+    shown_safely,
     spec_files,
     where_options,
 )
 from wanspec.errors import SettingsError
-from wanspec.report.problems import tally
+from wanspec.report.problems import problem_text, tally
 
 __all__ = ["plan", "schema", "validate"]
 
 _format = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the result."
 )
+_any_format = click.option(
+    "--format", "form", type=click.Choice(["text", "json", "sarif", "junit", "github"]), default="text",
+    help="Form of the result.",
+)  # fmt: skip
 _json = click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 
 
 @click.command()
 @spec_files
-@_format
+@_any_format
 @_json
 @click.option("--strict", is_flag=True, help="Take warnings for errors.")
 @click.option("-q", "--quiet", is_flag=True, help="Errors only.")
@@ -43,20 +50,42 @@ def validate(
 
     Exit code 0: valid; 1: at least one error (with --strict: or warning).
     """
+    if as_json and form not in ("text", "json"):
+        raise click.UsageError(f"--json and --format {form} exclude each other")
     loaded = load_specs(files, contract_dirs)
-    if form == "json" or as_json:
-        ok = loaded.is_valid and not (strict and loaded.problems)
-        emit(problems_data(loaded, ok))
-        return 0 if ok else 1
-    ok = report_problems(loaded, err=False, strict=strict, quiet=quiet)
-    errors, warnings = tally(loaded.problems)
-    jobs = f"{len(loaded.jobs)} job(s) in {len(files)} file(s)"
-    counts = f"{errors} error(s), {warnings} warning(s)"
-    if not ok:
-        click.echo(f"{jobs}: {counts}")
-    elif not quiet:
-        click.echo(f"{jobs}: valid" + (f", {warnings} warning(s)" if warnings else ""))
+    ok = loaded.is_valid and not (strict and loaded.problems)
+    shown = [each for each in loaded.problems if each.is_error or strict or not quiet]
+    match "json" if as_json else form:
+        case "json":
+            emit(problems_data(loaded, ok, shown))
+        case "sarif":
+            from wanspec.report.sarif import sarif_data
+
+            emit(sarif_data(shown, loaded.sources, root=Path.cwd(), version=version("wanspec")))
+        case "junit":
+            from wanspec.report.junit import junit_xml
+
+            click.echo(junit_xml(loaded.jobs, shown, loaded.sources, strict=strict), nl=False)
+        case "github":
+            from wanspec.report.annotations import workflow_commands
+
+            for line in workflow_commands(shown):
+                click.echo(shown_safely(line))
+        case _:
+            for problem in shown:
+                click.echo(problem_text(problem, loaded.sources))
+            if not (ok and quiet):
+                click.echo(_verdict(loaded, len(files), ok))
     return 0 if ok else 1
+
+
+def _verdict(loaded: Loaded, files: int, ok: bool) -> str:
+    """The last line of the text."""
+    errors, warnings = tally(loaded.problems)
+    jobs = f"{len(loaded.jobs)} job(s) in {files} file(s)"
+    if not ok:
+        return f"{jobs}: {errors} error(s), {warnings} warning(s)"
+    return f"{jobs}: valid" + (f", {warnings} warning(s)" if warnings else "")
 
 
 @click.command()
@@ -82,7 +111,7 @@ def plan(
     from wanspec.report.plans import plan_data, plan_text
 
     loaded = load_specs(files, contract_dirs, project)
-    if not report_problems(loaded):
+    if not report_problems(loaded, as_json=form == "json" or as_json):
         return 1
     settings = settings_for(loaded, mock=mock, base_url=base_url, project=project)
 

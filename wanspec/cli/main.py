@@ -20,6 +20,7 @@ COMMANDS = {
     "validate": ("checking", "Check specs: text, models, references, files. No key, no network."),
     "plan": ("checking", "Show what a run would do and cost; send nothing."),
     "schema": ("checking", "Print the JSON Schema of spec files, for editors."),
+    "explain": ("explaining", "Explain a code of a diagnostic, such as W104."),
     "check": ("contracts", "Check request bodies, as JSON, against the contract."),
     "models": ("contracts", "What each model accepts, answers and costs."),
     "run": ("running", "Submit, poll and download; goes on by itself where it stopped."),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ import click
 from wanspec.api import Loaded, load
 from wanspec.errors import SettingsError
 from wanspec.overlay import contract_with
+from wanspec.problem import Problem
 from wanspec.report.problems import problem_data, problem_text, tally
 from wanspec.settings import Flags, Secret, Settings, resolve_settings
 
@@ -22,11 +24,17 @@ __all__ = [
     "contract_option",
     "emit",
     "load_specs",
+    "problems_data",
+    "report_problems",
     "run_options",
     "settings_for",
+    "shown_safely",
     "spec_files",
     "where_options",
 ]
+
+#: halves of characters: what the bytes of a file's name become that are no text
+_HALVES = re.compile("[\ud800-\udfff]")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -80,15 +88,18 @@ def load_specs(files: tuple[str, ...], contract_dirs: tuple[str, ...] = (), proj
     return load(files, contract=contract_with(contract_dirs, project), stdin=stdin)
 
 
-def report_problems(loaded: Loaded, *, err: bool = True, strict: bool = False, quiet: bool = False) -> bool:
-    """Write the problems as text; whether the specs may be run."""
-    shown = [each for each in loaded.problems if each.is_error or not quiet]
-    for problem in shown:
-        click.echo(problem_text(problem, loaded.sources), err=err)
-    return loaded.is_valid and not (strict and loaded.problems)
+def report_problems(loaded: Loaded, *, quiet: bool = False, as_json: bool = False) -> bool:
+    """Write the problems to stderr; whether the specs may be run. With `as_json` a refusal is a document on stdout as well."""
+    for problem in loaded.problems:
+        if problem.is_error or not quiet:
+            click.echo(problem_text(problem, loaded.sources), err=True)
+    if as_json and not loaded.is_valid:
+        emit(problems_data(loaded, False, loaded.problems))
+    return loaded.is_valid
 
 
-def problems_data(loaded: Loaded, ok: bool) -> dict[str, Any]:
+def problems_data(loaded: Loaded, ok: bool, shown: Sequence[Problem]) -> dict[str, Any]:
+    """The verdict on specs as JSON data: how many problems there are, and those that are to be shown."""
     errors, warnings = tally(loaded.problems)
     return {
         "format_version": 1,
@@ -96,13 +107,19 @@ def problems_data(loaded: Loaded, ok: bool) -> dict[str, Any]:
         "jobs": len(loaded.jobs),
         "errors": errors,
         "warnings": warnings,
-        "problems": [problem_data(problem) for problem in loaded.problems],
+        "problems": [problem_data(problem) for problem in shown],
     }
 
 
 def emit(data: Any) -> None:
     """One JSON document on stdout."""
-    click.echo(json.dumps(data, ensure_ascii=False, indent=2))
+    text = json.dumps(data, ensure_ascii=False, indent=2)
+    click.echo(_HALVES.sub(lambda half: f"\\u{ord(half[0]):04x}", text))
+
+
+def shown_safely(line: str) -> str:
+    """A line that can be written, whatever the name of a file was made of."""
+    return _HALVES.sub("\ufffd", line)
 
 
 def settings_for(

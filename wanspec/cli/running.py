@@ -95,7 +95,7 @@ def _run(
     if mock and api_key_file:
         raise click.UsageError("--mock needs no key; --api-key-file would take no effect")
     loaded = load_specs(files, contract_dirs, project)
-    if not report_problems(loaded, quiet=quiet):
+    if not report_problems(loaded, quiet=quiet, as_json=as_json):
         return 1
     settings = settings_for(
         loaded, mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s

@@ -40,7 +40,7 @@ def status(
 ) -> int:
     """List jobs and their states: those of the specs, or all that the ledger knows."""
     loaded = load_specs(files, contract_dirs, project)
-    if not report_problems(loaded, quiet=True):
+    if not report_problems(loaded, quiet=True, as_json=as_json):
         return 1
     settings = settings_for(
         loaded, regions=loaded.regions or frozenset({region}), mock=mock, base_url=base_url, project=project

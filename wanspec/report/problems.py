@@ -1,4 +1,4 @@
-"""Problems as text with the place, the line and carets; and as JSON data."""
+"""Problems as text with the place, the line and carets; as a few plain lines; and as JSON data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from wanspec.problem import Place, Problem, visible
 from wanspec.source import Source
 
-__all__ = ["problem_data", "problem_text", "tally"]
+__all__ = ["problem_data", "problem_line", "problem_lines", "problem_text", "tally"]
 
 
 #: Characters of a line that are shown; of a longer one so many before the fault.
@@ -22,13 +22,7 @@ def problem_text(problem: Problem, sources: Mapping[str, Source]) -> str:
     place = problem.place
     if place is not None:
         lines.append(f"  --> {visible(str(place))}")
-        # What a rule wants is a sentence, what a field takes is a value.
-        wanted = (
-            problem.expected
-            if problem.code in ("W107", "W203") or not problem.expected
-            else f"expected {problem.expected}"
-        )
-        marks = [(place, wanted, "^")]
+        marks = [(place, _wanted(problem), "^")]
         marks += [(label.place, label.text, "-") for label in problem.labels if label.place.file == place.file]
         lines += _snippet(marks, sources.get(place.file))
         lines += [
@@ -41,9 +35,32 @@ def problem_text(problem: Problem, sources: Mapping[str, Source]) -> str:
     if problem.help:
         lines.append(f"   = help: {visible(problem.help)}")
     if len(problem.jobs) > 1:
-        first, last = visible(problem.jobs[0]), visible(problem.jobs[-1])
-        lines.append(f"   = applies to {len(problem.jobs)} jobs: {first} ... {last}")
+        lines.append(f"   = {_reach(problem)}")
     return "\n".join(lines) + "\n"
+
+
+def problem_line(problem: Problem) -> str:
+    """What is wrong and what is allowed, in one line and without the place."""
+    wanted = _wanted(problem)
+    return visible(f"{problem.message}; {wanted}" if wanted else problem.message)
+
+
+def problem_lines(problem: Problem) -> list[str]:
+    """The same, then what would help and how far it reaches: for forms that show the place themselves."""
+    lines = [problem_line(problem)]
+    lines += [f"help: {visible(problem.help)}"] if problem.help else []
+    return lines + ([_reach(problem)] if len(problem.jobs) > 1 else [])
+
+
+def _wanted(problem: Problem) -> str:
+    """What a rule wants is a sentence, what a field takes is a value."""
+    is_sentence = problem.code in ("W107", "W203") or not problem.expected
+    return problem.expected if is_sentence else f"expected {problem.expected}"
+
+
+def _reach(problem: Problem) -> str:
+    first, last = visible(problem.jobs[0]), visible(problem.jobs[-1])
+    return f"applies to {len(problem.jobs)} jobs: {first} ... {last}"
 
 
 def _snippet(marks: list[tuple[Place, str, str]], source: Source | None) -> list[str]:
