@@ -191,13 +191,22 @@ class Session:
             return False
         return not job.key or any(need not in now.done for need in needs_of(job))
 
-    async def release_failed(self) -> int:
-        """Allow a new submit for every job that failed, or whose files are lost; how many there were."""
+    def only(self, addresses: Iterable[str]) -> None:
+        """Go on with the jobs of these full addresses."""
+        wanted = set(addresses)
+        others = (*self.loaded.others, *(job for job in self.loaded.jobs if job.full_address not in wanted))
+        jobs = tuple(job for job in self.loaded.jobs if job.full_address in wanted)
+        self.loaded = dataclasses.replace(self.loaded, jobs=jobs, others=others)
+
+    async def release_failed(self, *, done: bool = False) -> int:
+        """Allow a new submit for every job that failed, or whose files are lost, or with `done` is done; how many there were."""
         now, released = time.time(), 0
+        actions = [Action.FAILED, Action.LOST, *([Action.CACHED] if done else [])]
         for entry in (await self.plan()).entries:
-            if entry.action in (Action.FAILED, Action.LOST):
+            if entry.action in actions:
                 seen = len((await self.ledger.histories([entry.job.key]))[entry.job.key])
-                await self.ledger.append(entry.job.key, seen, Released(at=now, by="person", why="retry"))
+                why = "refresh" if entry.action is Action.CACHED else "retry"
+                await self.ledger.append(entry.job.key, seen, Released(at=now, by="person", why=why))
                 released += 1
         return released
 

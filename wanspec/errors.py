@@ -53,6 +53,12 @@ class WanspecError(Exception):
         self.hint = hint
 
 
+class PlanError(WanspecError):
+    """A saved plan cannot be read, or is not what a run would do any more."""
+
+    exit_code = 1
+
+
 class SpecError(WanspecError):
     """The spec has faults."""
 

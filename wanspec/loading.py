@@ -56,6 +56,12 @@ class Loaded:
         others = (*self.others, *(job for job in self.jobs if id(job) not in kept))
         return dataclasses.replace(self, jobs=tuple(jobs), others=others)
 
+    def about_selected(self) -> Loaded:
+        """The same without problems that concern none of the selected jobs."""
+        names = {job.address for job in self.jobs}
+        mine = tuple(each for each in self.problems if not each.jobs or names & set(each.jobs))
+        return dataclasses.replace(self, problems=mine)
+
     @property
     def is_valid(self) -> bool:
         return not any(problem.is_error for problem in self.problems)

@@ -269,6 +269,7 @@ class Runner:
         if work.state.phase not in UNSENT:
             self._unsent.discard(work.key)
             if self._manner.detach and not self._unsent:
+                self.outcome.detached = True
                 self._line.stop()
 
     def _may_try_anew(self, work: Work, before: State, after: State, event: Refused) -> bool:

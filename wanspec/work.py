@@ -69,6 +69,8 @@ class Outcome:
     blocked: dict[str, str] = field(default_factory=dict)
     #: why submitting stopped before its time: a budget, --fail-fast, --timeout, --detach
     early: list[str] = field(default_factory=list)
+    #: everything was sent, and waiting for it was not asked for
+    detached: bool = False
 
     def state_of(self, job: Job) -> State | None:
         """What became of a job; None when nothing did."""

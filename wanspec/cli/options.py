@@ -6,13 +6,14 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from wanspec.api import Loaded, load
+from wanspec.cli.narrowing import duration
 from wanspec.errors import SettingsError
 from wanspec.overlay import contract_with
 from wanspec.problem import Problem
@@ -74,6 +75,9 @@ def run_options(command: F) -> F:
             click.option(
                 "--speed", type=click.FloatRange(0, min_open=True), help="With --mock: how much faster than life. [100]"
             ),
+            click.option(
+                "--timeout", "timeout_s", type=duration, metavar="TIME", help="Stop cleanly after a time, such as 10m."
+            ),
             click.option("--progress", type=click.Choice(["auto", "tty", "plain", "jsonl", "none"]), default="auto"),
             click.option("-q", "--quiet", is_flag=True, help="Only the result and errors."),
         ]
@@ -82,10 +86,16 @@ def run_options(command: F) -> F:
     return command
 
 
-def load_specs(files: tuple[str, ...], contract_dirs: tuple[str, ...] = (), project: str | None = None) -> Loaded:
+def load_specs(
+    files: tuple[str, ...],
+    contract_dirs: tuple[str, ...] = (),
+    project: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> Loaded:
     """Read, expand and check the specs of a command line."""
     stdin = sys.stdin.buffer.read() if "-" in files else None
-    return load(files, contract=contract_with(contract_dirs, project), stdin=stdin)
+    contract = contract_with(contract_dirs, project)
+    return load(files, contract=contract, stdin=stdin, env=os.environ, variables=variables)
 
 
 def report_problems(loaded: Loaded, *, quiet: bool = False, as_json: bool = False) -> bool:

@@ -8,11 +8,20 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 
 from wanspec.api import Loaded, Session, open_session
+from wanspec.cli.narrowing import (
+    cap_options,
+    caps_of,
+    select_options,
+    selection_of,
+    value_options,
+    variables_of,
+)
 from wanspec.cli.options import (
     api_key,
     contract_option,
@@ -25,96 +34,130 @@ from wanspec.cli.options import (
     where_options,
 )
 from wanspec.clock import Clock, ScaledClock, SystemClock
+from wanspec.errors import PlanError
 from wanspec.plan import Action, Plan
 from wanspec.report.outcomes import exit_code, outcome_data, outcome_text
 from wanspec.report.progress import JsonLines, LiveLine, PlainLines, View
+from wanspec.report.reviewed import Reviewed, changes_since, read_reviewed
+from wanspec.runner import Manner
 from wanspec.settings import Settings
+from wanspec.spec.budget import Caps
+from wanspec.spec.select import Selection
 from wanspec.work import Change
 
 __all__ = ["fetch", "retry", "run"]
 
 MOCK_SPEED = 100.0
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document at the end.")
+_fail_fast = click.option("--fail-fast", is_flag=True, help="Submit nothing more after the first job that failed.")
+_detach = click.option(
+    "--detach", is_flag=True, help="End when everything is submitted; `wanspec fetch` brings it home."
+)
+
+
+def _common(command: Any) -> Any:
+    for option in (_json, contract_option, value_options, select_options, run_options, where_options, spec_files):
+        command = option(command)
+    return command
 
 
 @click.command()
-@spec_files
-@where_options
-@run_options
-@contract_option
-@_json
-def run(files: tuple[str, ...], **options: Any) -> int:
+@_common
+@cap_options
+@_fail_fast
+@_detach
+@click.option("--refresh", is_flag=True, help="Submit anew what is done already; its results are replaced.")
+@click.option("-n", "--dry-run", is_flag=True, help="The same as `wanspec plan`.")
+def run(files: tuple[str, ...], dry_run: bool, refresh: bool, **options: Any) -> int:
     """Submit, poll and download; goes on by itself where it stopped.
 
     What is done is not done again, what is under way is not submitted again. Ctrl-C stops cleanly; the same command goes on.
+    SPEC may be a plan that `wanspec plan --out` has saved: then exactly that is run, or nothing.
     """
-    return _run(files, **options)
+    if dry_run:
+        from wanspec.cli.checking import show_plan
+
+        return show_plan(files, **options)
+    return _run(files, anew="refresh" if refresh else "", **options)
 
 
 @click.command()
-@spec_files
-@where_options
-@run_options
-@contract_option
-@_json
+@_common
 def fetch(files: tuple[str, ...], **options: Any) -> int:
     """Poll and download what is paid for; never submit."""
     return _run(files, submits=False, **options)
 
 
 @click.command()
-@spec_files
-@where_options
-@run_options
-@contract_option
-@_json
+@_common
+@cap_options
+@_fail_fast
+@_detach
 def retry(files: tuple[str, ...], **options: Any) -> int:
     """Run again what failed, and what was made but lost; then go on like `run`."""
-    return _run(files, anew=True, **options)
+    return _run(files, anew="retry", **options)
 
 
-def _run(
-    files: tuple[str, ...],
-    *,
-    mock: bool,
-    base_url: str | None,
-    project: str | None,
-    api_key_file: str | None,
-    concurrency: int | None,
-    poll_s: float | None,
-    speed: float | None,
-    progress: str,
-    quiet: bool,
-    as_json: bool,
-    contract_dirs: tuple[str, ...],
-    submits: bool = True,
-    anew: bool = False,
-) -> int:
-    if speed is not None and not mock:
+def _run(files: tuple[str, ...], *, submits: bool = True, anew: str = "", **options: Any) -> int:
+    mock = options["mock"]
+    if options["speed"] is not None and not mock:
         raise click.UsageError("--speed takes effect with --mock only")
-    if mock and api_key_file:
+    if mock and options["api_key_file"]:
         raise click.UsageError("--mock needs no key; --api-key-file would take no effect")
-    loaded = load_specs(files, contract_dirs, project)
-    if not report_problems(loaded, quiet=quiet, as_json=as_json):
+    reviewed = _reviewed(files)
+    variables = variables_of(options["vars_"], options["var_files"])
+    if reviewed is not None:
+        if variables or not selection_of(options).is_all or anew:
+            raise click.UsageError("a saved plan is run as it is: without --var, -s, -x, --first and --refresh")
+        files, variables = reviewed.files, dict(reviewed.variables)
+    loaded = load_specs(files, options["contract_dirs"], options["project"], variables)
+    if not report_problems(loaded, quiet=options["quiet"], as_json=options["as_json"]):
         return 1
+    caps = caps_of(options, loaded) if "max_cost" in options else Caps()
     settings = settings_for(
-        loaded, mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s
+        loaded,
+        mock=mock,
+        base_url=options["base_url"],
+        project=options["project"],
+        concurrency=options["concurrency"],
+        poll_s=options["poll_s"],
     )
     job = _Run(
         settings=settings,
         loaded=loaded,
-        key=None if mock else api_key(api_key_file),
-        speed=speed or MOCK_SPEED,
-        progress="none" if quiet else progress,
-        as_json=as_json,
+        key=None if mock else api_key(options["api_key_file"]),
+        speed=options["speed"] or MOCK_SPEED,
+        timeout_s=options["timeout_s"],
+        progress="none" if options["quiet"] else options["progress"],
+        as_json=options["as_json"],
         several=len(files) > 1,
         submits=submits,
         anew=anew,
+        selection=selection_of(options),
+        caps=caps if reviewed is None else caps.narrowed(reviewed.caps),
+        manner=Manner(fail_fast=options.get("fail_fast", False), detach=options.get("detach", False)),
+        reviewed=reviewed,
     )
     try:
         return asyncio.run(job.execute())
     except asyncio.CancelledError:  # the second signal; what was under way is in the ledger
         return job.stopped_by or 130
+
+
+def _reviewed(files: tuple[str, ...]) -> Reviewed | None:
+    """The saved plan that is to be run; None when specs are."""
+    for file in files:
+        if not file.lower().endswith(".json"):
+            continue
+        try:
+            found = read_reviewed(Path(file).read_text(encoding="utf-8"), file)
+        except (OSError, UnicodeDecodeError):
+            continue  # told when it is read as a spec
+        if found is not None and len(files) > 1:
+            raise click.UsageError(f"{file} is a saved plan, which is run alone")
+        if found is not None:
+            return found
+    return None
 
 
 class _Run:
@@ -131,7 +174,12 @@ class _Run:
         as_json: bool,
         several: bool,
         submits: bool,
-        anew: bool,
+        anew: str,
+        timeout_s: float | None,
+        selection: Selection,
+        caps: Caps,
+        manner: Manner,
+        reviewed: Reviewed | None,
     ) -> None:
         self.settings = settings
         self.loaded = loaded
@@ -142,22 +190,49 @@ class _Run:
         self.several = several
         self.submits = submits
         self.anew = anew
+        self.timeout_s = timeout_s
+        self.selection = selection
+        self.caps = caps
+        self.manner = manner
+        self.reviewed = reviewed
         self.stopped_by: int | None = None
+        self.is_late = False
 
     async def execute(self) -> int:
         async with open_session(self.settings, self.loaded) as session:
+            if self.reviewed is not None:
+                now = await session.plan()
+                keep = tuple(each for each in now.entries if each.job.full_address in self.reviewed.keys)
+                session.only(each.job.full_address for each in keep)
+            else:
+                await session.select(self.selection)
             if self.anew:
-                await session.release_failed()
+                await session.release_failed(done=self.anew == "refresh")
             plan = await session.plan()
+            if self.reviewed is not None and (changed := changes_since(self.reviewed, plan, self.settings.origin)):
+                more = f" and {len(changed) - 8} more" if len(changed) > 8 else ""
+                raise PlanError(
+                    f"this is not what was reviewed: {'; '.join(changed[:8])}{more}",
+                    hint="nothing was sent; see `wanspec plan` and save it anew",
+                )
             if self.progress != "none":
                 self._announce(plan)
             async with self._service(session) as (transport, clock):
                 view = self._view(len(plan.entries))
-                with self._signals(session):
+                with self._signals(session), self._timer(session):
                     try:
-                        outcome = await session.run(transport, clock, watch=_watch(view), submits=self.submits)
+                        outcome = await session.run(
+                            transport,
+                            clock,
+                            watch=_watch(view),
+                            submits=self.submits,
+                            manner=self.manner,
+                            caps=self.caps,
+                        )
                     finally:
                         view.close()
+                if self.is_late:
+                    outcome.early.append("--timeout is over")
         code = exit_code(plan, outcome, stopped_by=self.stopped_by)
         written = [str((self.settings.output_root / each).absolute()) for each in outcome.written]
         if self.as_json:
@@ -170,7 +245,7 @@ class _Run:
         return code
 
     def _announce(self, plan: Plan) -> None:
-        submits, cached = plan.count(Action.NEW, Action.CHANGED), plan.count(Action.CACHED, Action.SAME)
+        submits, cached = plan.count(Action.NEW, Action.CHANGED, Action.WAITS), plan.count(Action.CACHED, Action.SAME)
         resumes = plan.count(Action.RESUME, Action.DOUBT)
         text = f"{submits} to submit" if submits and self.submits else "nothing to submit"
         click.echo(f"{len(plan.entries)} job(s): {text}, {resumes} to resume, {cached} cached or the same.", err=True)
@@ -202,6 +277,21 @@ class _Run:
             HttpTransport(base_url, key, timeout_s=policy.http_timeout_s) as transport,
         ):
             yield transport, clock
+
+    @contextlib.contextmanager
+    def _timer(self, session: Session) -> Any:
+        """Stop cleanly when the time is over."""
+
+        def stop() -> None:
+            self.is_late = True
+            session.stop()
+
+        timer = asyncio.get_running_loop().call_later(self.timeout_s, stop) if self.timeout_s is not None else None
+        try:
+            yield
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     @contextlib.contextmanager
     def _signals(self, session: Session) -> Any:

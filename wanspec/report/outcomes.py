@@ -25,8 +25,11 @@ def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None) ->
     if any(state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING) for state in states) or outcome.orphans:
         return 5
     is_left = any(state.phase is Phase.NEW for state in states)
-    if outcome.trouble is not None or (is_left and (outcome.halted_models or outcome.early)):
+    is_stopped = outcome.early and any(not state.is_over for state in states)
+    if outcome.trouble is not None or is_stopped or (is_left and (outcome.halted_models or outcome.detached)):
         return 4
+    if outcome.detached:
+        states = [state for state in states if state.phase not in (Phase.WAITING, Phase.FETCHING)]
     bad = any(state.phase is not Phase.DONE or _parts_failed(state) for state in states)
     return 1 if bad or outcome.taken or plan.count(Action.LOST) else 0
 
@@ -60,7 +63,9 @@ def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: 
         what = getattr(halt, "what", "") or f"{getattr(halt, 'code', '')}: {getattr(halt, 'message', '')}"
         lines.append(f"stopped: {redacted(what)}")
         lines.append(f"  help: {_account_help(what, base_url)}; the jobs are kept, the same command goes on")
-    lines += [f"stopped submitting: {each}" for each in outcome.early]
+    lines += [f"stopped early: {each}; the same command goes on" for each in outcome.early]
+    if outcome.detached:
+        lines.append("everything is submitted; `wanspec fetch` brings it home (links die after 24 hours)")
     if outcome.trouble is not None:
         lines.append(f"stopped: {outcome.trouble}")
         if outcome.trouble.hint:

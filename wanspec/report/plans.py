@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from decimal import Decimal
 from typing import Any
 
 from wanspec.contract.price import Cost
@@ -24,8 +25,8 @@ def money(cost: Cost | None) -> str:
     return "price unknown" if cost is None else f"{_SYMBOLS.get(cost.currency, cost.currency)}{cost.amount:.2f}"
 
 
-def plan_text(plan: Plan, *, several: bool) -> str:
-    """The whole plan; `several` specs show their names before the addresses."""
+def plan_text(plan: Plan, *, several: bool, cap: tuple[Decimal, str] | None = None) -> str:
+    """The whole plan; `several` specs show their names before the addresses; `cap` is (amount, currency)."""
     names = [entry.job.full_address if several else entry.job.address for entry in plan.entries]
     width = min(max((_cells(name) for name in names), default=0), 60)
     lines = []
@@ -40,7 +41,7 @@ def plan_text(plan: Plan, *, several: bool) -> str:
     for skip in plan.skipped:
         padding = " " * max(width - _cells(skip.address), 0)
         lines.append(f"  - {skip.address}{padding}  skipped: {skip.reason}")
-    lines.append(_summary(plan))
+    lines.append(_summary(plan, cap))
     return "\n".join(lines)
 
 
@@ -55,7 +56,7 @@ def _cells(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(each) in "WF" else 1 for each in text)
 
 
-def _summary(plan: Plan) -> str:
+def _summary(plan: Plan, cap: tuple[Decimal, str] | None) -> str:
     words = [
         (plan.count(Action.NEW, Action.CHANGED), "to submit"), (plan.count(Action.WAITS), "to follow"),
         (plan.count(Action.RESUME), "to resume"),
@@ -67,7 +68,8 @@ def _summary(plan: Plan) -> str:
     costs = [f"{_SYMBOLS.get(currency, currency)}{amount:.2f}" for currency, amount in sorted(sums.items())]
     if unknown:
         costs.append(f"{unknown} of unknown price")
-    estimate = f" Estimated {' + '.join(costs)} (list prices{f' of {date}' if date else ''})." if costs else ""
+    of_cap = f" of cap {_SYMBOLS.get(cap[1], cap[1])}{cap[0]:f}" if cap is not None else ""
+    estimate = f" Estimated {' + '.join(costs)}{of_cap} (list prices{f' of {date}' if date else ''})." if costs else ""
     skipped = f"; {len(plan.skipped)} cell(s) skipped" if plan.skipped else ""
     return f"Plan: {', '.join(parts) or 'nothing'} = {len(plan.entries)} job(s){skipped}.{estimate}"
 
