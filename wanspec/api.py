@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING
 
 from wanspec.artifacts import Artifacts
 from wanspec.budget import Budget
+from wanspec.cancel import Cancelled, cancel
 from wanspec.clock import Clock
 from wanspec.contract import Checker
 from wanspec.event import Released
 from wanspec.follow import Followers, Made, made_by, needs_of, settled_with
 from wanspec.job import Job, canonical
 from wanspec.ledger import JobRecord, SqliteLedger
+from wanspec.line import Line
 from wanspec.loading import Loaded, load
 from wanspec.media import probe_bytes
 from wanspec.plan import Action, Plan, make_plan
@@ -111,7 +113,18 @@ class Session:
         """What a run would do now."""
         now = await self.standing()
         last = await self.ledger.last_keys()
-        return make_plan(now.jobs, self.loaded.contract, now.states, last, now.stored, now.done, self.loaded.skipped)
+        before = {last[job.full_address] for job in now.jobs if job.key not in now.states and job.full_address in last}
+        records = await self.ledger.records() if before else {}
+        return make_plan(
+            now.jobs,
+            self.loaded.contract,
+            now.states,
+            last,
+            now.stored,
+            now.done,
+            self.loaded.skipped,
+            {key: (records[key].request, records[key].path) for key in before & records.keys()},
+        )
 
     async def run(
         self,
@@ -190,6 +203,22 @@ class Session:
         if job.key and state is not None and state.phase is not Phase.NEW:
             return False
         return not job.key or any(need not in now.done for need in needs_of(job))
+
+    async def cancel(self, transport: Transport, clock: Clock) -> list[Cancelled]:
+        """Cancel the tasks of the jobs that are under way, as far as the service does."""
+        contract, found = self.loaded.contract, []
+        line = Line(
+            transport,
+            self.ledger,
+            clock,
+            query_per_s=contract.service["query_per_s"] / 2,
+            unreachable_s=self.settings.policy.unreachable_s,
+            on_silence=lambda error: line.stop(),
+        )
+        for work in await self.works():
+            if work.is_paid and not work.state.is_over:
+                found.append(await cancel(work, line, self.ledger, contract))
+        return found
 
     def only(self, addresses: Iterable[str]) -> None:
         """Go on with the jobs of these full addresses."""

@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from wanspec.contract import Contract
 from wanspec.contract.price import Cost, cost_of, quantities
+from wanspec.difference import differences
 from wanspec.job import Job
 from wanspec.spec.expand import Skip
 from wanspec.task import Phase, State
@@ -91,10 +92,12 @@ def make_plan(
     stored: frozenset[str],
     done: Iterable[str] = (),
     skipped: Iterable[Skip] = (),
+    earlier: Mapping[str, tuple[str, str]] | None = None,
 ) -> Plan:
     """`states` by key; `last_keys`: full address -> key it had last; `stored`: keys whose files are in the store.
 
-    `done`: full addresses of jobs whose outputs are there, those that are not part of the plan included.
+    `done`: full addresses of jobs whose outputs are there, those that are not part of the plan included; `earlier`: the
+    request and service path of last keys, for saying what has changed.
     """
     entries = []
     done = set(done)
@@ -109,7 +112,7 @@ def make_plan(
         elif waits and state.phase is Phase.NEW:
             action, reason = Action.WAITS, f"for {waits[0]}" + (f" and {len(waits) - 1} more" if len(waits) > 1 else "")
         else:
-            action, reason = _action(job, state, last_keys, stored)
+            action, reason = _action(job, state, last_keys, stored, earlier or {})
         first.setdefault(job.key, job)
         if state.phase is Phase.DONE and job.key in stored:
             done.add(job.full_address)
@@ -127,12 +130,22 @@ def make_plan(
     return Plan(entries=tuple(entries), skipped=tuple(skipped))
 
 
-def _action(job: Job, state: State, last_keys: Mapping[str, str], stored: frozenset[str]) -> tuple[Action, str]:
+def _action(
+    job: Job,
+    state: State,
+    last_keys: Mapping[str, str],
+    stored: frozenset[str],
+    earlier: Mapping[str, tuple[str, str]],
+) -> tuple[Action, str]:
     match state.phase:
         case Phase.NEW:
             before = last_keys.get(job.full_address)
             if before is not None and before != job.key:
-                return Action.CHANGED, "the request differs from the last one of this name"
+                what = [str(each) for each in differences(job, *earlier[before])] if before in earlier else []
+                more = f" and {len(what) - 4} more" if len(what) > 4 else ""
+                return Action.CHANGED, ", ".join(
+                    what[:4]
+                ) + more or "the request differs from the last one of this name"
             return Action.NEW, ""
         case Phase.SUBMITTING | Phase.IN_DOUBT:
             return Action.DOUBT, "sent, and the answer was lost; its task is looked for"

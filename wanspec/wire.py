@@ -23,7 +23,8 @@ from wanspec.contract.faults import Faults
 from wanspec.event import Accepted, Event, Progressed, Refused, Result, Stumbled, Succeeded
 
 __all__ = [
-    "Reply", "Request", "Row", "expires_at", "list_request", "query_request", "read_list", "read_query", "read_submit",
+    "Reply", "Request", "Row", "cancel_request", "expires_at",
+    "list_request", "query_request", "read_list", "read_query", "read_submit",
     "redacted", "submit_request",
 ]  # fmt: skip
 
@@ -80,6 +81,10 @@ def submit_request(path: str, body: Mapping[str, Any]) -> Request:
 
 def query_request(task_id: str) -> Request:
     return Request(method="GET", path=f"{TASKS}/{task_id}")
+
+
+def cancel_request(task_id: str) -> Request:
+    return Request(method="POST", path=f"{TASKS}/{task_id}/cancel")
 
 
 def list_request(

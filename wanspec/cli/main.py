@@ -26,6 +26,7 @@ COMMANDS = {
     "run": ("running", "Submit, poll and download; goes on by itself where it stopped."),
     "fetch": ("running", "Poll and download what is paid for; never submit."),
     "retry": ("running", "Run again what failed."),
+    "cancel": ("cancelling", "Cancel tasks that are still pending."),
     "status": ("showing", "List jobs and their states."),
     "resolve": ("showing", "Settle what is in doubt: adopt a task, or allow one new submit."),
     "mock": ("mocking", "The local stand-in for the service."),

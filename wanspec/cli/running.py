@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +31,7 @@ from wanspec.cli.options import (
     spec_files,
     where_options,
 )
-from wanspec.clock import Clock, ScaledClock, SystemClock
+from wanspec.cli.service import MOCK_SPEED, service
 from wanspec.errors import PlanError
 from wanspec.plan import Action, Plan
 from wanspec.report.outcomes import exit_code, outcome_data, outcome_text
@@ -47,7 +45,6 @@ from wanspec.work import Change
 
 __all__ = ["fetch", "retry", "run"]
 
-MOCK_SPEED = 100.0
 _json = click.option("--json", "as_json", is_flag=True, help="One JSON document at the end.")
 _fail_fast = click.option("--fail-fast", is_flag=True, help="Submit nothing more after the first job that failed.")
 _detach = click.option(
@@ -217,7 +214,7 @@ class _Run:
                 )
             if self.progress != "none":
                 self._announce(plan)
-            async with self._service(session) as (transport, clock):
+            async with service(session, self.key, self.speed) as (transport, clock):
                 view = self._view(len(plan.entries))
                 with self._signals(session), self._timer(session):
                     try:
@@ -257,26 +254,6 @@ class _Run:
         if kind == "tty":
             return LiveLine(total)
         return JsonLines(sys.stderr) if kind == "jsonl" else (PlainLines() if kind == "plain" else _Silent())
-
-    @asynccontextmanager
-    async def _service(self, session: Session) -> AsyncIterator[tuple[Any, Clock]]:
-        """A transport and its clock: the real service, or an embedded mock that runs faster than life."""
-        from wanspec.client import HttpTransport
-
-        policy = self.settings.policy
-        if self.settings.base_url:
-            transport = HttpTransport(self.settings.base_url, self.key, timeout_s=policy.http_timeout_s)
-            async with transport:
-                yield transport, SystemClock()
-            return
-        from wanspec.cli.mocking import embedded_mock
-
-        clock = ScaledClock(self.speed, await session.mock_epoch())
-        async with (
-            embedded_mock(session, clock) as (base_url, key),
-            HttpTransport(base_url, key, timeout_s=policy.http_timeout_s) as transport,
-        ):
-            yield transport, clock
 
     @contextlib.contextmanager
     def _timer(self, session: Session) -> Any:
