@@ -1,6 +1,7 @@
 """Every setting of a run in one frozen object, resolved once: flag > environment > spec > default.
 
-Pure: the environment comes in as a mapping. The key is wrapped before anything else sees it.
+Each setting knows who said it (`said_by`), for `wanspec doctor`. Pure: the environment comes in as a mapping. The key is
+wrapped before anything else sees it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import dataclasses
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -48,6 +49,7 @@ class Flags:
     base_url: str | None = None
     api_key_file: str | None = None
     project: str | None = None
+    region: str | None = None
     concurrency: int | None = None
     poll_s: float | None = None
 
@@ -62,6 +64,8 @@ class Settings:
     concurrency: int | None
     policy: Policy
     poll_s: float | None
+    #: setting -> "flag --x", "environment X", "spec" or "default"
+    said_by: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     @property
     def home(self) -> Path:
@@ -79,50 +83,74 @@ class Settings:
 
 
 def resolve_settings(
-    flags: Flags, environment: Mapping[str, str], regions: frozenset[str], contract: Contract
+    flags: Flags,
+    environment: Mapping[str, str],
+    regions: frozenset[str],
+    contract: Contract,
+    *,
+    nearest_project: str = ".",
 ) -> Settings:
-    """The settings of a run over specs of `regions`.
+    """The settings of a run over specs of `regions`; `nearest_project` is the project where nobody names one.
 
     Raises:
         SettingsError: an address or number is not one, or the specs need two addresses at once.
     """
-    base_url = "" if flags.mock else _base_url(flags, environment, regions, contract)
+    said_by: dict[str, str] = {"base_url": "flag --mock"}
+    base_url = "" if flags.mock else _base_url(flags, environment, regions, contract, said_by)
     parts = urlsplit(base_url)
     origin = MOCK_ORIGIN if flags.mock else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     poll_s = flags.poll_s if flags.poll_s is not None else _number(environment, "WANSPEC_POLL_S")
+    said_by["poll_s"] = _who(("flag --poll-s", flags.poll_s), ("environment WANSPEC_POLL_S", poll_s))
+    said_by["concurrency"] = _who(("flag --concurrency", flags.concurrency))
     policy = Policy() if poll_s is None else Policy(poll_min_s=poll_s, poll_max_s=poll_s, poll_share=0.0)
     for name in ("http_timeout_s", "send_grace_s", "list_lag_s", "clock_skew_s", "unreachable_s"):
         value = _number(environment, f"WANSPEC_{name.upper()}")
+        said_by[name] = _who((f"environment WANSPEC_{name.upper()}", value))
         if value is not None:
             changes: dict[str, Any] = {name: value}
             policy = dataclasses.replace(policy, **changes)
     search_s = _number(environment, "WANSPEC_SEARCH_S")
+    said_by["search_s"] = _who(("environment WANSPEC_SEARCH_S", search_s))
     if search_s is not None:  # how long a lost answer is looked for before a person is asked
         share = search_s / policy.search_after_s[-1]
         policy = dataclasses.replace(policy, search_after_s=tuple(each * share for each in policy.search_after_s))
+    named_project = environment.get("WANSPEC_PROJECT")
+    said_by["project"] = _who(("flag --project", flags.project), ("environment WANSPEC_PROJECT", named_project))
     return Settings(
         origin=origin,
         base_url=base_url,
-        project=Path(flags.project or environment.get("WANSPEC_PROJECT") or ".").absolute(),
+        project=Path(flags.project or named_project or nearest_project).absolute(),
         concurrency=flags.concurrency,
         policy=policy,
         poll_s=poll_s,
+        said_by=said_by,
     )
 
 
-def _base_url(flags: Flags, environment: Mapping[str, str], regions: frozenset[str], contract: Contract) -> str:
-    given = flags.base_url or environment.get("DASHSCOPE_BASE_URL") or environment.get("DASHSCOPE_HTTP_BASE_URL")
+def _who(*voices: tuple[str, object]) -> str:
+    """The first who says anything."""
+    return next((name for name, value in voices if value not in (None, "")), "default")
+
+
+def _base_url(
+    flags: Flags, environment: Mapping[str, str], regions: frozenset[str], contract: Contract, said_by: dict[str, str]
+) -> str:
+    names = ("DASHSCOPE_BASE_URL", "DASHSCOPE_HTTP_BASE_URL")
+    voices = [("flag --base-url", flags.base_url), *((f"environment {name}", environment.get(name)) for name in names)]
+    given = next((value for _, value in voices if value), None)
+    said_by["base_url"] = _who(*voices)
     if given:
         parts = urlsplit(given)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise SettingsError(f"{given!r} is no base address", hint="like https://dashscope.aliyuncs.com/api/v1")
         return given.rstrip("/") if parts.path.strip("/") else given.rstrip("/") + "/api/v1"
-    if len(regions) > 1:
+    if flags.region is None and len(regions) > 1:
         raise SettingsError(
             f"these specs are for the regions {', '.join(sorted(regions))}; a run goes to one",
             hint="run them one by one, or give --base-url",
         )
-    region = next(iter(regions), "beijing")
+    region = flags.region or next(iter(regions), "beijing")
+    said_by["base_url"] = _who(("flag --region", flags.region), ("spec", next(iter(regions), None)))
     found = contract.base_url(region)
     if found is None:
         raise SettingsError(

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from wanspec.errors import WanspecError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 __all__ = ["cli", "entry"]
 
@@ -29,7 +32,9 @@ COMMANDS = {
     "cancel": ("cancelling", "Cancel tasks that are still pending."),
     "status": ("showing", "List jobs and their states."),
     "resolve": ("showing", "Settle what is in doubt: adopt a task, or allow one new submit."),
+    "doctor": ("doctoring", "What a run would use and whether it can work; where each setting comes from."),
     "mock": ("mocking", "The local stand-in for the service."),
+    "completion": ("completing", "Print the script that completes commands in a shell."),
 }
 
 
@@ -45,6 +50,13 @@ class _Lazy(click.Group):
         module = importlib.import_module(f"wanspec.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names of commands, without importing what they do."""
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -139,6 +139,7 @@ def settings_for(
     mock: bool,
     base_url: str | None,
     project: str | None,
+    region: str | None = None,
     concurrency: int | None = None,
     poll_s: float | None = None,
 ) -> Settings:
@@ -152,9 +153,9 @@ def settings_for(
         raise click.UsageError("--mock and --base-url exclude each other")
     if project is not None and not Path(project).is_dir():
         raise SettingsError(f"--project {project}: there is no such directory")
-    project = project or os.environ.get("WANSPEC_PROJECT") or _project_of(Path.cwd())
-    flags = Flags(mock=mock, base_url=base_url, project=project, concurrency=concurrency, poll_s=poll_s)
-    return resolve_settings(flags, os.environ, regions or loaded.regions, loaded.contract)
+    flags = Flags(mock=mock, base_url=base_url, project=project, region=region, concurrency=concurrency, poll_s=poll_s)
+    nearest = _project_of(Path.cwd())
+    return resolve_settings(flags, os.environ, regions or loaded.regions, loaded.contract, nearest_project=nearest)
 
 
 def _project_of(here: Path) -> str:
