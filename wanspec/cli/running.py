@@ -230,7 +230,7 @@ class _Run:
                         view.close()
                 if self.is_late:
                     outcome.early.append("--timeout is over")
-        code = exit_code(plan, outcome, stopped_by=self.stopped_by)
+        code = exit_code(plan, outcome, stopped_by=self.stopped_by, submits=self.submits)
         written = [str((self.settings.output_root / each).absolute()) for each in outcome.written]
         if self.as_json:
             emit(outcome_data(plan, outcome, code, written))

@@ -15,8 +15,11 @@ from wanspec.work import Outcome
 __all__ = ["exit_code", "outcome_data", "outcome_text"]
 
 
-def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None) -> int:
-    """The exit code of a run; `stopped_by` is 130 or 143 after a signal. 5 wins over 4, 4 over 1."""
+def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None, submits: bool = True) -> int:
+    """The exit code of a run; `stopped_by` is 130 or 143 after a signal. 5 wins over 4, 4 over 1.
+
+    Without `submits` a job that nobody has paid for yet is nobody's fault.
+    """
     if stopped_by is not None:
         return stopped_by
     if isinstance(outcome.trouble, LedgerError | Unreachable | SettingsError) or outcome.halt is not None:
@@ -24,6 +27,8 @@ def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None) ->
     states = _states(plan, outcome)
     if any(state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING) for state in states) or outcome.orphans:
         return 5
+    if not submits:
+        states = [state for state in states if state.phase is not Phase.NEW]
     is_left = any(state.phase is Phase.NEW for state in states)
     is_stopped = outcome.early and any(not state.is_over for state in states)
     if outcome.trouble is not None or is_stopped or (is_left and (outcome.halted_models or outcome.detached)):
