@@ -289,13 +289,15 @@ class Session:
                 works.append(Work(key=key, jobs=[job], state=state, seen=len(histories[key]), is_stray=True))
         return works
 
+    def record_of(self, job: Job) -> JobRecord:
+        """What the ledger keeps of a job."""
+        return JobRecord(
+            key=job.key, address=job.full_address, file=job.file, model=job.model, region=job.region, path=job.path,
+            request=canonical(job.body), outputs=tuple(output_paths(job, self.loaded.contract)),
+        )  # fmt: skip
+
     def _records(self, works: Iterable[Work]) -> Iterable[JobRecord]:
-        for work in works:
-            for job in work.jobs:
-                yield JobRecord(
-                    key=job.key, address=job.full_address, file=job.file, model=job.model, region=job.region,
-                    path=job.path, request=canonical(job.body), outputs=tuple(output_paths(job, self.loaded.contract)),
-                )  # fmt: skip
+        return (self.record_of(job) for work in works for job in work.jobs)
 
 
 def _job_of(record: JobRecord) -> Job:

@@ -44,7 +44,7 @@ from wanspec.event import (
 )
 
 __all__ = [
-    "Command", "Fetch", "GiveUp", "Phase", "Policy", "Poll", "Resume", "Search", "State", "Submit", "decide", "evolve",
+    "GIVEN_UP", "Command", "Fetch", "GiveUp", "Phase", "Policy", "Poll", "Resume", "Search", "State", "Submit", "decide", "evolve",
     "fold", "holds_seat", "is_durable",
 ]  # fmt: skip
 
@@ -172,6 +172,8 @@ class GiveUp:
 
 Command = Submit | Resume | Search | Poll | Fetch | GiveUp
 
+#: code of a refusal by a person
+GIVEN_UP = "wanspec.GivenUp"
 #: a task is asked for at least so often, whatever an answer says: its record does not wait
 MOST_POLL_WAIT_S = 600.0
 _KEEPS_PENDING = frozenset({Retry.HALT_ACCOUNT, Retry.HALT_MODEL})
@@ -281,6 +283,13 @@ def _refused_fetching(state: State, event: Refused) -> State:
     return replace(state, phase=Phase.FAILED, error=event)
 
 
+def _given_up(state: State, event: Refused) -> State:
+    """Only a person ends a doubt without evidence."""
+    if event.code != GIVEN_UP:
+        raise IllegalTransition(state.phase, "Refused")
+    return replace(state, phase=Phase.FAILED, error=event)
+
+
 def _refused_submitting(state: State, event: Refused) -> State:
     if event.retry in _KEEPS_PENDING:  # the job is not at fault: it stays as if it had not been tried
         return replace(state, phase=Phase.NEW, tries=state.tries - 1, stumbles=0, error=event)
@@ -325,6 +334,7 @@ _TABLE: dict[tuple[Phase, type[Any]], Any] = {
     (Phase.IN_DOUBT, Resumed): _unchanged,
     (Phase.IN_DOUBT, Searched): _searched,
     (Phase.IN_DOUBT, Found): _found,
+    (Phase.IN_DOUBT, Refused): _given_up,
     (Phase.IN_DOUBT, Released): _released,
     (Phase.WAITING, Progressed): _progressed,
     (Phase.WAITING, Succeeded): _succeeded,

@@ -9,15 +9,19 @@ from typing import Any
 import click
 
 from wanspec.api import Session, load, open_session
+from wanspec.cli.narrowing import select_options, selection_of
 from wanspec.cli.options import contract_option, emit, load_specs, report_problems, settings_for, where_options
+from wanspec.contract import Retry
 from wanspec.errors import UsageError
-from wanspec.event import Found, Released, Resumed
+from wanspec.event import Found, Refused, Released, Resumed
 from wanspec.ledger import JobRecord
 from wanspec.problem import nearest
-from wanspec.task import Phase, State, fold, holds_seat
+from wanspec.task import GIVEN_UP, Phase, State, fold, holds_seat
 from wanspec.wire import redacted
 
 __all__ = ["resolve", "status"]
+
+_GIVEN_UP = "its answer was lost, and a person gave it up"
 
 _some_specs = click.argument("files", metavar="[SPEC...]", nargs=-1, type=click.Path(path_type=str))
 _region = click.option("--region", default="beijing", show_default=True, help="Whose ledger, without SPEC.")
@@ -27,6 +31,7 @@ _region = click.option("--region", default="beijing", show_default=True, help="W
 @_some_specs
 @where_options
 @_region
+@select_options
 @contract_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def status(
@@ -37,8 +42,12 @@ def status(
     region: str,
     contract_dirs: tuple[str, ...],
     as_json: bool,
+    **options: Any,
 ) -> int:
     """List jobs and their states: those of the specs, or all that the ledger knows."""
+    selection = selection_of(options)
+    if not files and not selection.is_all:
+        raise click.UsageError("-s, -x and --first select among the jobs of SPEC; name one")
     loaded = load_specs(files, contract_dirs, project)
     if not report_problems(loaded, quiet=True, as_json=as_json):
         return 1
@@ -48,8 +57,12 @@ def status(
 
     async def read() -> tuple[list[tuple[JobRecord, State]], dict[str, str]]:
         async with open_session(settings, loaded, create=False) as session:
-            rows = await _listed(session, {job.key for job in loaded.jobs} if files else None)
-            return rows, await session.ledger.last_keys()
+            if not files:
+                return await _listed(session, None), await session.ledger.last_keys()
+            await session.select(selection)
+            now = await session.standing()
+            states = [now.states.get(job.key) or State(key=job.key) for job in now.jobs]
+            return list(zip(map(session.record_of, now.jobs), states, strict=True)), {}
 
     rows, last = asyncio.run(read())
     if as_json:
@@ -70,6 +83,7 @@ def status(
 @_region
 @click.option("--task-id", metavar="ID", help="This task is the answer that was lost.")
 @click.option("--resend", is_flag=True, help="There is no such task: allow one new submit.")
+@click.option("--give-up", is_flag=True, help="Take the job for failed: it is neither looked for nor sent again.")
 def resolve(
     key: str | None,
     mock: bool,
@@ -78,14 +92,16 @@ def resolve(
     region: str,
     task_id: str | None,
     resend: bool,
+    give_up: bool,
 ) -> int:
     """Settle what is in doubt. Without KEY: list it. KEY is a job's key (or its beginning) or address."""
-    if task_id is not None and resend:
-        raise click.UsageError("--task-id and --resend exclude each other")
-    if (task_id is not None or resend) and key is None:
+    ways = (task_id is not None) + resend + give_up
+    if ways > 1:
+        raise click.UsageError("--task-id, --resend and --give-up exclude each other")
+    if ways and key is None:
         raise click.UsageError("which job? give its KEY; `wanspec resolve` lists them")
-    if key is not None and task_id is None and not resend:
-        raise click.UsageError("how? give --task-id ID or --resend")
+    if key is not None and not ways:
+        raise click.UsageError("how? give --task-id ID, --resend or --give-up")
     loaded = load(())
     settings = settings_for(loaded, regions=frozenset({region}), mock=mock, base_url=base_url, project=project)
 
@@ -99,13 +115,13 @@ def resolve(
                 raise UsageError(
                     "its submit may still be under way", hint="wait a minute, or run again: it is looked for"
                 )
-            await _settle(session, record, state, task_id)
+            await _settle(session, record, state, task_id, give_up=give_up)
             return 0
 
     return asyncio.run(settle())
 
 
-async def _settle(session: Session, record: JobRecord, state: State, task_id: str | None) -> None:
+async def _settle(session: Session, record: JobRecord, state: State, task_id: str | None, *, give_up: bool) -> None:
     seen = len((await session.ledger.histories([record.key])).get(record.key, []))
     if state.phase is Phase.SUBMITTING:
         await session.ledger.append(record.key, seen, Resumed(at=time.time()))
@@ -118,6 +134,12 @@ async def _settle(session: Session, record: JobRecord, state: State, task_id: st
             record.key, seen, Found(at=time.time(), task_id=task_id, provisional=False), answered=True
         )
         click.echo(f"{record.address}: adopted task {task_id}; run again to fetch it")
+    elif give_up:
+        await session.ledger.append(
+            record.key, seen, Refused(at=time.time(), code=GIVEN_UP, message=_GIVEN_UP, retry=Retry.NEVER),
+            frees_seat=True,
+        )  # fmt: skip
+        click.echo(f"{record.address}: given up; should its task exist, it is billed, and its result is lost")
     else:
         event = Released(at=time.time(), by="person", why="resolve --resend")
         await session.ledger.append(record.key, seen, event, frees_seat=True)
@@ -163,7 +185,7 @@ async def _listed(session: Session, keys: set[str] | None) -> list[tuple[JobReco
 def _row(record: JobRecord, state: State) -> dict[str, Any]:
     return {
         "address": record.address,
-        "key": record.key,
+        "key": record.key or None,
         "model": record.model,
         "state": str(state.phase),
         "task_id": state.task_id or None,
@@ -186,6 +208,8 @@ def _detail(state: State) -> str:
             return f"task {state.task_id}"
         case Phase.IN_DOUBT:
             return "its answer was lost; wanspec resolve"
+        case Phase.NEW if not state.key:
+            return "waits for another job"
         case _:
             return ""
 
