@@ -29,6 +29,7 @@ from wanspec.event import (
     encode,
 )
 from wanspec.task import (
+    GIVEN_UP,
     Fetch,
     GiveUp,
     Phase,
@@ -278,3 +279,13 @@ def test_equal_histories_decide_equally() -> None:
     history = [Began(at=1.0), dataclasses.replace(refused(Retry.BACKOFF), at=2.0)]
     assert decide(fold("a", history), POLICY) == decide(fold("a", history), POLICY)
     assert decide(fold("a", history), POLICY) != decide(fold("b", history), POLICY)
+
+
+def test_only_a_person_gives_a_doubt_up() -> None:
+    """A refusal out of the blue says nothing about a lost answer; a person's word ends it, and the job is over."""
+    doubt = fold("k", HISTORIES[Phase.IN_DOUBT])
+    with pytest.raises(IllegalTransition):
+        evolve(doubt, refused(Retry.NEVER))
+    after = evolve(doubt, Refused(at=9.0, code=GIVEN_UP, message="m", retry=Retry.NEVER))
+    assert (after.phase, decide(after, Policy())) == (Phase.FAILED, None)
+    assert not holds_seat(after)
