@@ -144,8 +144,9 @@ def covered_codes() -> set[str]:
 
 
 def test_every_code_has_a_case() -> None:
-    """Each code of the catalogue is expected by a case, or stands in NOT_YET with a reason."""
-    assert covered_codes() == CODES.keys() - NOT_YET.keys()
+    """Each code of the catalogue is expected by a case, or stands in NOT_YET; those of a paste have theirs in test_curl."""
+    of_specs = {code for code in CODES if not code.startswith("W3")}
+    assert covered_codes() == of_specs - NOT_YET.keys()
 
 
 @pytest.mark.parametrize("code", sorted({each.split()[0] for path in INVALID for each in expected_errors(path)}))

@@ -44,7 +44,7 @@ from wanspec.work import Change, Outcome, Work
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
 
-__all__ = ["Loaded", "Session", "load", "open_session"]
+__all__ = ["Loaded", "Session", "job_of", "load", "open_session"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +284,7 @@ class Session:
         works = []
         for key in keys:
             if key in records and key in histories:
-                job = _job_of(records[key])
+                job = job_of(records[key])
                 state = fold(key, histories[key])
                 works.append(Work(key=key, jobs=[job], state=state, seen=len(histories[key]), is_stray=True))
         return works
@@ -300,7 +300,7 @@ class Session:
         return (self.record_of(job) for work in works for job in work.jobs)
 
 
-def _job_of(record: JobRecord) -> Job:
+def job_of(record: JobRecord) -> Job:
     """A job as far as the ledger knows it: enough to poll, to search and to download."""
     return Job(
         address=record.address.rpartition("/")[2],

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from wanspec.contract import LocalMedia, MediaFacts
+from wanspec.contract.media import mime_of
 from wanspec.errors import WanspecError
 from wanspec.problem import nearest
 from wanspec.text import MAX_BYTES
@@ -29,7 +30,6 @@ _KINDS = {
     "wav": "audio", "mp3": "audio", "mp4": "video", "mov": "video", "avi": "video",
 }  # fmt: skip
 _SUFFIXES = {"jpg": "jpeg", "tif": "tiff", "m4v": "mp4"}
-_MIMES = {"mp3": "audio/mpeg", "wav": "audio/wav", "mov": "video/quicktime"}
 
 
 class MediaGone(WanspecError):
@@ -132,9 +132,8 @@ def data_uri(media: LocalMedia) -> str:
     Raises:
         MediaGone: it is not what it was.
     """
-    kind, name = media.facts.kind or "application", media.facts.format or "octet-stream"
     encoded = base64.b64encode(read_media(media)).decode("ascii")
-    return f"data:{_MIMES.get(name, f'{kind}/{name}')};base64,{encoded}"
+    return f"data:{mime_of(media.facts)};base64,{encoded}"
 
 
 def _resolve(spec_file: str, written: str) -> Path:

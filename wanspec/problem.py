@@ -16,7 +16,8 @@ from enum import StrEnum
 
 __all__ = ["CODES", "Label", "Place", "Problem", "Severity", "nearest", "visible"]
 
-#: Code -> what it says. W0xx: the text; W1xx: what the service (or wanspec) refuses; W2xx: what it ignores or cuts.
+#: Code -> what it says. W0xx: the text; W1xx: what the service (or wanspec) refuses; W2xx: what it ignores or cuts;
+#: W3xx: what was pasted into `from-curl`.
 CODES: dict[str, str] = {
     "W001": "the text is not YAML",
     "W002": "the text is not UTF-8",
@@ -58,6 +59,11 @@ CODES: dict[str, str] = {
     "W203": "a field without effect",
     "W204": "a field of which the effect is not known",
     "W205": "a value of an axis of which every cell is skipped",
+    "W301": "a pasted command that cannot be read",
+    "W302": "a pasted command that creates no task",
+    "W303": "the body of a pasted command is no request",
+    "W304": "an API key in a pasted text",
+    "W305": "pasted commands for different regions",
 }
 
 

@@ -26,11 +26,14 @@ COMMANDS = {
     "explain": ("explaining", "Explain a code of a diagnostic, such as W104."),
     "check": ("contracts", "Check request bodies, as JSON, against the contract."),
     "models": ("contracts", "What each model accepts, answers and costs."),
+    "from-curl": ("writing", "Make a spec of pasted curl commands."),
+    "fmt": ("writing", "Format specs; comments and the meaning stay."),
     "run": ("running", "Submit, poll and download; goes on by itself where it stopped."),
     "fetch": ("running", "Poll and download what is paid for; never submit."),
     "retry": ("running", "Run again what failed."),
     "cancel": ("cancelling", "Cancel tasks that are still pending."),
     "status": ("showing", "List jobs and their states."),
+    "show": ("inspecting", "Everything on one job; --curl prints its request."),
     "resolve": ("showing", "Settle what is in doubt: adopt a task, or allow one new submit."),
     "doctor": ("doctoring", "What a run would use and whether it can work; where each setting comes from."),
     "mock": ("mocking", "The local stand-in for the service."),
@@ -48,7 +51,7 @@ class _Lazy(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"wanspec.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -12,10 +12,11 @@ import binascii
 import re
 from dataclasses import dataclass
 
-__all__ = ["LocalMedia", "MediaFacts", "data_uri_bytes", "form_of", "mime_format"]
+__all__ = ["LocalMedia", "MediaFacts", "data_uri_bytes", "form_of", "mime_format", "mime_of"]
 
 _DATA_URI = re.compile(r"data:(?P<mime>[\w.+-]+/[\w.+-]+);base64,", re.IGNORECASE)
 _FORMATS = {"jpg": "jpeg", "x-wav": "wav", "wave": "wav", "mpeg": "mp3", "x-ms-bmp": "bmp", "quicktime": "mov"}
+_MIMES = {"mp3": "audio/mpeg", "wav": "audio/wav", "mov": "video/quicktime"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,12 @@ def mime_format(mime: str) -> str:
     """`image/jpg` -> `jpeg`: the format's name as the contract spells it."""
     name = mime.partition("/")[2].lower()
     return _FORMATS.get(name, name)
+
+
+def mime_of(facts: MediaFacts) -> str:
+    """`image/png`: what a local file is called in a data URI."""
+    kind, name = facts.kind or "application", facts.format or "octet-stream"
+    return _MIMES.get(name, f"{kind}/{name}")
 
 
 def form_of(reference: str) -> str:
