@@ -26,7 +26,7 @@ FILES = {
 FORMS = {
     "validate": ["text", "json", "sarif", "junit", "github"], "plan": ["text", "json"], "check": ["text", "json"],
     "models ls": ["text", "json", "markdown"], "models show": ["text", "json"], "models diff": ["text", "json"],
-    "explain": ["text", "json"], "doctor": ["text", "json"],
+    "explain": ["text", "json"], "why": ["text", "json"], "doctor": ["text", "json"],
 }  # fmt: skip
 #: command -> its arguments, their exit code
 OUTCOMES: dict[str, dict[str, int]] = {
@@ -47,6 +47,7 @@ OUTCOMES: dict[str, dict[str, int]] = {
     "models show": {"wanx2.1-t2i-turbo": 0, "wanx2.1-t2i-trubo": 2, "": 2, "--contract absent wanx2.1-t2i-turbo": 3},
     "models diff": {"empty": 0, "": 2, "absent": 3, "new": 3},
     "explain": {"": 0, "W104": 0, "w104": 0, "W999": 2, "W104 W105": 2},
+    "why": {"a good.yaml --mock": 0, "b good.yaml --mock": 2, "a": 2, "a bad.yaml --mock": 1, "a good.yaml --base-url x": 3},
     "doctor": {
         "--mock": 0, "--mock good.yaml": 0, "": 3, "--base-url x": 3, "--mock bad.yaml": 1, "--mock absent.yaml": 1,
         "--mock --base-url http://x": 2, "--region beijing good.yaml": 2, "--mock --contract absent": 3,

@@ -6,6 +6,7 @@ A new code needs an entry in wanspec/report/explain.yaml and nothing here.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -22,7 +23,7 @@ MEDIA = Path(__file__).parent / "cases/media"
 ENTRIES = _entries()
 WITH_EXAMPLES = [code for code in CODES if code in ENTRIES and "not_yet" not in ENTRIES[code]]
 GOOD = "wanspec: 1\njobs:\n  clip: {model: wanx2.1-t2i-turbo, input: {prompt: a cat}}\n"
-FIELDS = {"means", "wrong", "mended", "do", "note", "beside", "encoding", "not_yet"}
+FIELDS = {"means", "wrong", "mended", "do", "note", "beside", "encoding", "not_yet", "is_pasted"}
 
 
 def test_every_code_has_an_entry_and_no_entry_is_without_code() -> None:
@@ -60,6 +61,16 @@ def codes_of(example: str, home: Path, encoding: str, monkeypatch: pytest.Monkey
     return {each["code"]: each["severity"] for each in told["problems"]}
 
 
+def codes_of_paste(example: str, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> dict[str, str]:
+    """The same of what `wanspec from-curl` says about a pasted text."""
+    (home / "paste.txt").write_text(example)
+    monkeypatch.chdir(home)
+    code = run(["from-curl", "paste.txt"])
+    told = re.findall(r"^(error|warning)\[(W\d+)\]", capsys.readouterr().err, re.MULTILINE)
+    assert code == (1 if any(severity == "error" for severity, _ in told) else 0)
+    return {code: severity for severity, code in told}
+
+
 @pytest.mark.parametrize("code", WITH_EXAMPLES)
 def test_the_wrong_example_gives_the_code_and_the_mended_one_gives_nothing(
     code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -72,6 +83,10 @@ def test_the_wrong_example_gives_the_code_and_the_mended_one_gives_nothing(
             (tmp_path / name).write_text(GOOD)
         else:
             shutil.copy(MEDIA / Path(name).name, tmp_path / name)
+    if told.is_pasted:
+        assert codes_of_paste(told.wrong, tmp_path, monkeypatch, capsys) == {code: str(severity_of(code))}
+        assert codes_of_paste(told.mended, tmp_path, monkeypatch, capsys) == {}
+        return
     found = codes_of(told.wrong, tmp_path, told.encoding, monkeypatch, capsys)
     assert found == {code: str(severity_of(code))}
     assert codes_of(told.mended, tmp_path, "utf-8", monkeypatch, capsys) == {}

@@ -1,4 +1,4 @@
-"""show: everything on one job, found by address, key or task id, in the specs or in the ledger alone."""
+"""show, why: one job, found by address, key or task id, in the specs or in the ledger alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,29 @@ from collections.abc import Iterable
 import click
 
 from wanspec.api import Loaded, Session, job_of, open_session
-from wanspec.cli.options import contract_option, emit, load_specs, report_problems, settings_for, where_options
+from wanspec.cli.narrowing import value_options, variables_of
+from wanspec.cli.options import (
+    contract_option,
+    emit,
+    load_specs,
+    report_problems,
+    settings_for,
+    spec_files,
+    where_options,
+)
 from wanspec.contract.price import cost_of
 from wanspec.curl import curl_of
+from wanspec.difference import differences
 from wanspec.errors import UsageError
 from wanspec.job import Job
 from wanspec.problem import nearest
 from wanspec.report.jobs import Detail, detail_data, detail_text
+from wanspec.report.whys import Earlier, Why, why_data, why_text
 from wanspec.settings import Settings
 from wanspec.spec.check import output_paths
 from wanspec.task import Phase, fold
 
-__all__ = ["show"]
+__all__ = ["show", "why"]
 
 #: so many characters of a key or a task id are enough to mean it
 SHORTEST = 4
@@ -75,6 +86,70 @@ def show(
     return 0
 
 
+@click.command()
+@click.argument("job", metavar="JOB")
+@spec_files
+@where_options
+@value_options
+@contract_option
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the result.")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def why(
+    job: str,
+    files: tuple[str, ...],
+    form: str,
+    as_json: bool,
+    mock: bool,
+    base_url: str | None,
+    project: str | None,
+    contract_dirs: tuple[str, ...],
+    vars_: tuple[str, ...],
+    var_files: tuple[str, ...],
+) -> int:
+    """Why a job will run or will not: field by field against the nearest earlier run of its address.
+
+    JOB is an address, SPEC-NAME/ADDRESS, the beginning of a key, or a task id.
+    """
+    as_json = as_json or form == "json"
+    loaded = load_specs(files, contract_dirs, project, variables_of(vars_, var_files))
+    if not report_problems(loaded, quiet=True, as_json=as_json):
+        return 1
+    settings = settings_for(loaded, mock=mock, base_url=base_url, project=project)
+
+    async def find() -> Why:
+        async with open_session(settings, loaded, create=False) as session:
+            return await _reasons(session, await _chosen(job, session, True))
+
+    found = asyncio.run(find())
+    if as_json:
+        emit(why_data(found))
+    else:
+        click.echo(why_text(found))
+    return 0
+
+
+async def _reasons(session: Session, job: Job) -> Why:
+    entries = {entry.job.full_address: entry for entry in (await session.plan()).entries}
+    if job.full_address not in entries:
+        raise UsageError(f"{job.full_address} is of an older text; the specs have no such job")
+    entry = entries[job.full_address]
+    records = await session.ledger.records()
+    others = [each for each in records.values() if each.address == job.full_address and each.key != entry.job.key]
+    histories = await session.ledger.histories([each.key for each in others])
+    found = [
+        Earlier(
+            key=each.key,
+            phase=str(fold(each.key, events).phase),
+            at=events[-1].at,
+            differences=tuple(differences(entry.job, each.request, each.path)),
+        )
+        for each in others
+        if (events := histories.get(each.key))
+    ]
+    nearest_run = min(found, key=lambda each: (len(each.differences), -each.at), default=None)
+    return Why(entry=entry, done_at=entry.state.at if entry.state.is_over else 0.0, earlier=nearest_run)
+
+
 async def _chosen(wanted: str, session: Session, has_specs: bool) -> Job:
     """The one job that a word means: among the specs' jobs first, then among all that the ledger knows.
 
@@ -84,7 +159,7 @@ async def _chosen(wanted: str, session: Session, has_specs: bool) -> Job:
     records = await session.ledger.records()
     owners = await session.ledger.task_owners()
     last = await session.ledger.last_keys()
-    written = list(session.loaded.jobs)
+    written = list((await session.standing()).jobs)
     known = [job_of(record) for record in records.values()]
     by_task = {key for task_id, key in owners.items() if task_id == wanted}
     by_task = by_task or {

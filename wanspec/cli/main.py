@@ -34,6 +34,7 @@ COMMANDS = {
     "cancel": ("cancelling", "Cancel tasks that are still pending."),
     "status": ("showing", "List jobs and their states."),
     "show": ("inspecting", "Everything on one job; --curl prints its request."),
+    "why": ("inspecting", "Why a job will run or will not, field by field."),
     "resolve": ("showing", "Settle what is in doubt: adopt a task, or allow one new submit."),
     "doctor": ("doctoring", "What a run would use and whether it can work; where each setting comes from."),
     "mock": ("mocking", "The local stand-in for the service."),

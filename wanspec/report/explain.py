@@ -44,6 +44,7 @@ class Explanation:
     not_yet: str = ""
     beside: tuple[str, ...] = ()
     encoding: str = "utf-8"
+    is_pasted: bool = False
 
 
 def explanation(code: str) -> Explanation:
@@ -68,8 +69,8 @@ def _entries() -> dict[str, dict[str, Any]]:
 
 
 def severity_of(code: str) -> Severity:
-    """How bad a problem with this code is: W2xx are what the service lets pass."""
-    return Severity.WARNING if code.startswith("W2") else Severity.ERROR
+    """How bad a problem with this code is: W2xx are what the service lets pass, and a key in a paste is only told."""
+    return Severity.WARNING if code.startswith("W2") or code == "W304" else Severity.ERROR
 
 
 def explanation_text(told: Explanation) -> str:
@@ -91,7 +92,7 @@ def explanation_markdown(told: Explanation) -> str:
     blocks = [told.means]
     for title, example in (("This is wrong:", told.wrong), ("This is right:", told.mended)):
         if example:
-            language = "console" if example.startswith("$ ") else "yaml"
+            language = "sh" if told.is_pasted else "console" if example.startswith("$ ") else "yaml"
             blocks += [title, f"```{language}\n{example.rstrip()}\n```"]
     blocks.append(f"**What to do:** {told.do}")
     blocks += [f"**Note:** {told.note}"] if told.note else []
