@@ -22,11 +22,14 @@ FILES = {
     "good.yaml": GOOD, "warns.yaml": GOOD.replace("n: 1", "n: 1, sise: 5"), "bad.yaml": GOOD.replace("n: 1", "n: 9"),
     "good.json": BODY, "bad.json": BODY.replace(": 1", ": 9"), "none.json": "", "not.json": "{",
     "new/x.yaml": "family: x\n",
+    "paste.txt": "curl https://dashscope.aliyuncs.com/api/v1/services/aigc/text2image/image-synthesis "
+    f"-H 'X-DashScope-Async: enable' -d '{BODY}'\n",
+    "loose.yaml": GOOD.replace("name: s", "name:   s"),
 }  # fmt: skip
 FORMS = {
     "validate": ["text", "json", "sarif", "junit", "github"], "plan": ["text", "json"], "check": ["text", "json"],
     "models ls": ["text", "json", "markdown"], "models show": ["text", "json"], "models diff": ["text", "json"],
-    "explain": ["text", "json"], "why": ["text", "json"], "doctor": ["text", "json"],
+    "explain": ["text", "json"], "show": ["text", "json"], "why": ["text", "json"], "doctor": ["text", "json"],
 }  # fmt: skip
 #: command -> its arguments, their exit code
 OUTCOMES: dict[str, dict[str, int]] = {
@@ -47,6 +50,7 @@ OUTCOMES: dict[str, dict[str, int]] = {
     "models show": {"wanx2.1-t2i-turbo": 0, "wanx2.1-t2i-trubo": 2, "": 2, "--contract absent wanx2.1-t2i-turbo": 3},
     "models diff": {"empty": 0, "": 2, "absent": 3, "new": 3},
     "explain": {"": 0, "W104": 0, "w104": 0, "W999": 2, "W104 W105": 2},
+    "show": {"a good.yaml --mock": 0, "b good.yaml --mock": 2, "": 2, "a bad.yaml --mock": 1, "a good.yaml --base-url x": 3},
     "why": {"a good.yaml --mock": 0, "b good.yaml --mock": 2, "a": 2, "a bad.yaml --mock": 1, "a good.yaml --base-url x": 3},
     "doctor": {
         "--mock": 0, "--mock good.yaml": 0, "": 3, "--base-url x": 3, "--mock bad.yaml": 1, "--mock absent.yaml": 1,
@@ -61,6 +65,8 @@ OTHERS: dict[str, dict[str, int]] = {
     },
     "schema": {"": 0, "--check good.json": 1, "--frob": 2, "--out no/such/x.json": 3, "--check absent.json": 3},
     "completion": {"bash": 0, "zsh": 0, "fish": 0, "": 2, "powershell": 2},
+    "from-curl": {"paste.txt": 0, "none.json": 1, "absent.txt": 3, "--frob": 2},
+    "fmt": {"--check good.yaml": 0, "--check loose.yaml": 1, "--check absent.yaml": 3, "--frob good.yaml": 2},
     "cancel": {"--mock good.yaml": 0, "--mock bad.yaml": 1, "good.yaml": 3, "": 2},
     "resolve": {"--mock": 0, "--mock KEY": 2, "--resend": 2, "--mock KEY --resend": 2, "--base-url x": 3},
     "run": {"--mock good.yaml -q": 0, "--mock bad.yaml": 1, "good.yaml": 3, "": 2},
@@ -130,7 +136,7 @@ def test_every_form_of_a_command_ends_with_the_same_code(
 def test_every_other_command(
     here: Path, capsys: pytest.CaptureFixture[str], command: str, arguments: str, code: int, as_json: bool
 ) -> None:
-    has_json = command not in ("schema", "completion", "resolve")
+    has_json = command not in ("schema", "completion", "resolve", "from-curl", "fmt")
     if as_json and not has_json:
         assert run([command, *arguments.split(), "--json"]) == 2
         return

@@ -66,7 +66,7 @@ def show(
     if as_curl and (as_json or form == "json"):
         raise click.UsageError("--curl and --format json exclude each other")
     loaded = load_specs(files, contract_dirs, project)
-    if not report_problems(loaded, quiet=True):
+    if not report_problems(loaded, quiet=True, as_json=as_json or form == "json"):
         return 1
     regions = loaded.regions or frozenset({region})
     settings = settings_for(loaded, regions=regions, mock=mock, base_url=base_url, project=project)

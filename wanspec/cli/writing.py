@@ -168,12 +168,12 @@ def _bytes(file: str) -> bytes:
     """The bytes of a file.
 
     Raises:
-        UsageError: it cannot be read.
+        SettingsError: it cannot be read.
     """
     try:
         return Path(file).read_bytes()
     except OSError as error:
-        raise UsageError(f"cannot read {file}: {error.strerror}", hint="name a file that can be read") from error
+        raise SettingsError(f"cannot read {file}: {error.strerror}", hint="name a file that can be read") from error
 
 
 def _write(path: Path, text: str) -> None:

@@ -34,7 +34,7 @@ class Why:
 
 
 _SENTENCES = {
-    Action.NEW: "would be submitted: nothing was ever run under this name",
+    Action.NEW: "would be submitted: this was never run",
     Action.CHANGED: "would be submitted: its request is not what it was",
     Action.RESUME: "would be resumed, not submitted",
     Action.CACHED: "would not be submitted: this very request is done, and its files are here",
@@ -42,7 +42,7 @@ _SENTENCES = {
     Action.DOUBT: "would not be submitted: it may have been sent already",
     Action.FAILED: "would not be submitted: it failed; `wanspec retry` submits it anew",
     Action.LOST: "would not be submitted: it was made, but its files are gone; `wanspec retry` makes it anew",
-    Action.WAITS: "would be submitted when what it waits for is done, unless the same files come that it was made from",
+    Action.WAITS: "waits; it is submitted when that is done, unless the same files come again",
 }
 
 
@@ -53,7 +53,7 @@ def why_text(why: Why) -> str:
     reason = f": {entry.reason}" if entry.reason and entry.action not in (Action.NEW, Action.CHANGED) else ""
     lines = [f"{entry.job.full_address} {_SENTENCES[entry.action]}{when}{reason}"]
     earlier = why.earlier
-    if earlier is None:
+    if earlier is None or entry.action in (Action.CACHED, Action.SAME, Action.RESUME):
         return lines[0]
     count = len(earlier.differences)
     lines.append(f"compared with the run of {_day(earlier.at)} ({earlier.phase}, key {earlier.key[:15]}):")
@@ -70,6 +70,8 @@ def _shown(value: Any) -> str:
         return "(nothing)"
     if isinstance(value, dict) and set(value) == {"sha256"}:
         return f"a file with sha256 {str(value['sha256'])[:16]}…"
+    if isinstance(value, dict) and set(value) == {"output_of", "index"}:
+        return f"output {value['index']} of {value['output_of']}, which is not there yet"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return textwrap.shorten(text, 200, placeholder=" …") or '""'
 

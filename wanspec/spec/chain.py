@@ -71,7 +71,8 @@ def arrive(job: Job, files: Mapping[tuple[str, int], LocalMedia]) -> Job:
     """
     body: Any = job.body
     for path, media in awaited(job.body):
-        body = replaced(body, path, files[media.address, media.output_index])
+        file = files[media.address, media.output_index]
+        body = replaced(body, path, LocalMedia(str(media), file=file.file, facts=file.facts))
     body = without_nulls(dict(body))
     return dataclasses.replace(job, body=body, key=key_of(job.path, body, job.sample))
 
