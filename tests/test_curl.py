@@ -584,7 +584,7 @@ def test_nothing_is_written_of_a_paste_with_a_fault(here: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
-        (["absent.txt"], 2), (["paste.txt", "--force"], 2), (["paste.txt", "-o", "no/such/x.yaml"], 3), (["latin.txt"], 1),
+        (["absent.txt"], 3), (["paste.txt", "--force"], 2), (["paste.txt", "-o", "no/such/x.yaml"], 3), (["latin.txt"], 1),
         (["paste.txt", "paste.txt"], 0),
     ],
 )  # fmt: skip

@@ -342,7 +342,7 @@ def test_a_text_with_faults_is_told_and_left(tmp_path: Path, capsys: pytest.Capt
     assert run(["fmt", str(path)]) == 1
     assert "error[W003]" in capsys.readouterr().err
     assert path.read_text() == "a: 1\na: 2\n"
-    assert run(["fmt", str(tmp_path / "absent.yaml")]) == 2
+    assert run(["fmt", str(tmp_path / "absent.yaml")]) == 3
 
 
 def test_every_value_of_the_language_has_its_place() -> None:
