@@ -115,7 +115,7 @@ class Session:
         last = await self.ledger.last_keys()
         before = {last[job.full_address] for job in now.jobs if job.key not in now.states and job.full_address in last}
         records = await self.ledger.records() if before else {}
-        return make_plan(
+        made = make_plan(
             now.jobs,
             self.loaded.contract,
             now.states,
@@ -125,6 +125,10 @@ class Session:
             self.loaded.skipped,
             {key: (records[key].request, records[key].path) for key in before & records.keys()},
         )
+        contract = self.loaded.contract
+        outputs = [path for each in made.entries if each.submits for path in output_paths(each.job, contract)]
+        found = await asyncio.to_thread(lambda: tuple(filter(None, map(self.artifacts.in_the_way, outputs))))
+        return dataclasses.replace(made, in_the_way=found)
 
     async def run(
         self,

@@ -140,6 +140,19 @@ class Artifacts:
     def discard_partial(self, key: str, name: str) -> None:
         self.path(key, name + ".part").unlink(missing_ok=True)
 
+    def in_the_way(self, output: str) -> str:
+        """Why a result could not be placed at an output path as things are; empty when it could. For a look before a run."""
+        target = self.project / output
+        try:
+            if not target.exists():
+                return ""
+            note = target.with_name(target.name + ".json")
+            if target.is_file() and _digest(target) == _noted_digest(note):
+                return ""
+            return f"{output} exists and {'was changed since' if note.exists() else 'was not made by wanspec'}"
+        except OSError as error:
+            return f"{output} cannot be read: {error.strerror or error}"
+
     def place(self, key: str, file: SavedFile, output: str, sidecar: Mapping[str, Any]) -> Path:
         """Link (or copy) a stored file to its output path and write the sidecar beside it.
 

@@ -65,6 +65,8 @@ class Plan:
     entries: tuple[PlanEntry, ...]
     #: cells that no model here can do
     skipped: tuple[Skip, ...] = ()
+    #: files that lie where results would go: the results would stay in the store
+    in_the_way: tuple[str, ...] = ()
 
     def count(self, *actions: Action) -> int:
         return sum(entry.action in actions for entry in self.entries)

@@ -59,6 +59,7 @@ CODES: dict[str, str] = {
     "W203": "a field without effect",
     "W204": "a field of which the effect is not known",
     "W205": "a value of an axis of which every cell is skipped",
+    "W206": "an output that ends in another format than the model makes",
     "W301": "a pasted command that cannot be read",
     "W302": "a pasted command that creates no task",
     "W303": "the body of a pasted command is no request",

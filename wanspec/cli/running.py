@@ -246,6 +246,8 @@ class _Run:
         resumes = plan.count(Action.RESUME, Action.DOUBT)
         text = f"{submits} to submit" if submits and self.submits else "nothing to submit"
         click.echo(f"{len(plan.entries)} job(s): {text}, {resumes} to resume, {cached} cached or the same.", err=True)
+        for each in plan.in_the_way:
+            click.echo(f"warning: {each}: the result will stay in the store until it is moved away", err=True)
 
     def _view(self, total: int) -> View:
         kind = self.progress

@@ -41,6 +41,7 @@ def plan_text(plan: Plan, *, several: bool, cap: tuple[Decimal, str] | None = No
     for skip in plan.skipped:
         padding = " " * max(width - _cells(skip.address), 0)
         lines.append(f"  - {skip.address}{padding}  skipped: {skip.reason}")
+    lines += [f"  ! {each}: the result would stay in the store until it is moved away" for each in plan.in_the_way]
     lines.append(_summary(plan, cap))
     return "\n".join(lines)
 
@@ -81,6 +82,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "format_version": 1,
         "jobs": [_entry_data(entry) for entry in plan.entries],
         "skipped": [{"address": skip.address, "reason": skip.reason} for skip in plan.skipped],
+        "in_the_way": list(plan.in_the_way),
         "to_submit": plan.count(Action.NEW, Action.CHANGED),
         "to_follow": plan.count(Action.WAITS),
         "cost": {currency: str(amount) for currency, amount in sums.items()},

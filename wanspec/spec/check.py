@@ -34,6 +34,10 @@ OUTPUT_HELP = "an output is a path below the project, like renders/${{ job.slug 
 _CANNOT = frozenset({"W104", "W106", "W107", "W108"})
 #: More results than any model gives for one job.
 MOST_OUTPUTS = 20
+#: endings of files -> the format that they say
+_ENDINGS = {
+    "jpg": "jpeg", **{each: each for each in ("jpeg", "png", "webp", "gif", "mp4", "mov", "avi", "webm", "mp3", "wav")},
+}  # fmt: skip
 _DEVICE = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])\s*(\.|\Z)", re.IGNORECASE)
 _ODD = re.compile(r'[\x00-\x1f<>:"|?*]')
 
@@ -200,10 +204,27 @@ def check_outputs(jobs: Iterable[Job], contract: Contract) -> list[Problem]:
                     )
                 )
                 break
+            if warning := _ending_fault(job, path, contract):
+                problems.append(warning)
             same = _folded(path)
             if all(other is not job for other, _ in owners.setdefault(same, [])):
                 owners[same].append((job, path))
     return problems + list(_collisions(owners))
+
+
+def _ending_fault(job: Job, path: str, contract: Contract) -> Problem | None:
+    """An ending that says another format than the model makes: a slip, and no player will thank for it."""
+    model = contract.model(job.model)
+    ending = path.rpartition(".")[2].lower()
+    if model is None or "." not in path or _ENDINGS.get(ending) is None:
+        return None
+    form = str(model.variant(job.body).data["output"]["format"])
+    if _ENDINGS[ending] == form:
+        return None
+    return Problem(
+        code="W206", severity=Severity.WARNING, message=f"output {path!r} ends in .{ending}; {job.model} makes {form}",
+        place=job.place(("output",)), help="write ${{ output.ext }} for the ending", jobs=(job.address,),
+    )  # fmt: skip
 
 
 def _collisions(owners: Owners) -> Iterator[Problem]:
