@@ -59,6 +59,26 @@ class LocalDispatcher(Generic[W]):
             for lane, queue in self._lanes.items():
                 group.create_task(self._feed(lane, queue, run, is_open, group))
 
+    def is_wanted(self, lane: str) -> bool:
+        """Whether works wait for a slot that one of this lane holds."""
+        return bool(self._lanes.get(lane)) if self._all is None else any(self._lanes.values())
+
+    async def hold(self, work: W) -> None:
+        """Have a slot for a work that is to be submitted: the one it holds, else the next one that is free.
+
+        What was under way when the run began holds no slot of its lane; when it is tried anew it needs one like all others.
+        """
+        if id(work) in self._held:
+            return
+        self.give_back(work)  # first: who waits for one kind of slot must not sit on the other
+        await self._slots_of(work.lane).acquire()
+        if self._all is not None:
+            await self._all.acquire()
+        self._held.add(id(work))
+
+    def _slots_of(self, lane: str) -> asyncio.Semaphore:
+        return self._slots.setdefault(lane, asyncio.Semaphore(self._sizes.get(lane, 1)))
+
     async def _feed(
         self,
         lane: str,
@@ -67,7 +87,7 @@ class LocalDispatcher(Generic[W]):
         is_open: Callable[[str], bool],
         group: asyncio.TaskGroup,
     ) -> None:
-        slots = self._slots.setdefault(lane, asyncio.Semaphore(self._sizes.get(lane, 1)))
+        slots = self._slots_of(lane)
         while queue:
             await slots.acquire()
             if self._all is not None:

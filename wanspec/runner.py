@@ -22,6 +22,7 @@ from wanspec.event import (
     Accepted,
     Began,
     Event,
+    Found,
     Refused,
     Released,
     Resumed,
@@ -30,11 +31,15 @@ from wanspec.event import (
 )
 from wanspec.fetch import Fetcher
 from wanspec.job import Job
+from wanspec.learned import Learned
 from wanspec.ledger import Ledger
 from wanspec.line import ACCOUNT, Line
+from wanspec.lookout import Lookout
 from wanspec.media import MediaGone, data_uri
-from wanspec.quota import Limits
+from wanspec.orphans import Orphans
+from wanspec.quota import Limits, limits_of
 from wanspec.search import fits, search
+from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.check import output_paths
 from wanspec.task import (
@@ -54,6 +59,7 @@ from wanspec.task import (
     holds_seat,
     is_durable,
 )
+from wanspec.told import told_limits
 from wanspec.upload import Uploader
 from wanspec.wire import query_request, read_query, read_submit, submit_request
 from wanspec.work import Change, Outcome, Work
@@ -84,7 +90,7 @@ class Runner:
         self._ledger = ledger
         self._artifacts = artifacts
         self._contract = contract
-        self._policy = policy
+        self._learned = Learned(ledger, contract, policy)
         self._clock = clock
         self._limits = limits
         self._origin = origin
@@ -97,7 +103,9 @@ class Runner:
             unreachable_s=unreachable_s,
             on_silence=self._halted_by,
         )
-        self._uploader = Uploader(self._line, contract)
+        self._uploader = Uploader(self._line, contract, ledger, outlives_run=origin != MOCK_ORIGIN)
+        self._lookout = Lookout(self._line, contract, self._poll, self._policy)
+        self._orphans = Orphans(self._line, ledger, contract)
         self._fetcher = Fetcher(self._line, artifacts, contract, self._poll)
         self._dispatcher: LocalDispatcher[Work]
         self.outcome = Outcome()
@@ -109,13 +117,25 @@ class Runner:
 
     async def run_all(self, works: Sequence[Work], *, concurrency: int | None = None) -> Outcome:
         """Take every work to its end, or as far as it goes."""
+        models = {work.job.model for work in works}
+        await self._learned.load(models)
+        self._lookout.knows(works)
+        if any(not (work.is_paid or work.is_stray) for work in works):
+            for model, (running, per_s) in (await told_limits(models, self._line, self._ledger)).items():
+                self._limits[model] = limits_of(
+                    self._contract.model(model), concurrency=concurrency, running=running, submit_per_s=per_s
+                )
         sizes = {model: limits.running for model, limits in self._limits.items()}
         self._dispatcher = LocalDispatcher(sizes, concurrency=concurrency)
         self._dispatcher.offer(works)
         await self._dispatcher.serve(self.run, self._is_open)
+        self.outcome.strangers = await self._orphans.left()
         for work in works:
             self.outcome.states[work.key] = work.state
         return self.outcome
+
+    def _policy(self, model: str) -> Policy:
+        return self._learned.policy(model, is_wanted=self._dispatcher.is_wanted(model))
 
     async def run(self, work: Work) -> None:
         """One job from where it is to an end, or to where it has to wait for a person."""
@@ -171,9 +191,10 @@ class Runner:
             case Resume():
                 return Resumed(at=self._clock.now())
             case Search():
-                return await search(work, self._policy(work.job.model), self._line, self._ledger, self._contract)
+                policy = self._policy(work.job.model)
+                return await search(work, policy, self._line, self._ledger, self._contract, self._orphans)
             case Poll():
-                return await self._poll(work)
+                return await self._lookout.look(work)
             case Fetch():
                 return await self._fetcher.fetch(work)
             case GiveUp(code=code, message=message):
@@ -205,27 +226,52 @@ class Runner:
         work.state = after
         if isinstance(event, Accepted) or (before.phase is Phase.SUBMITTING and after.phase is Phase.IN_DOUBT):
             self.outcome.submits += 1
-        if holds_seat(before) and not holds_seat(after) and after.phase is not Phase.NEW:
+        anew = isinstance(event, Refused) and await self._may_try_anew(work, before, after, event)
+        if holds_seat(before) and not holds_seat(after) and after.phase is not Phase.NEW and not anew:
             self._dispatcher.give_back(work)
         self._watch(Change(job=work.job, event=event, before=before, after=after))
-        self._heed(work, event)
-        if isinstance(event, Refused) and self._may_try_anew(work, before, after, event):
+        await self._heed(work, before, event)
+        if anew and isinstance(event, Refused):
             await self._note(work, Released(at=self._clock.now(), by="policy", why=event.code))
 
-    def _may_try_anew(self, work: Work, before: State, after: State, event: Refused) -> bool:
-        """Whether a task that failed for a passing cause, unbilled, is submitted again."""
-        passing = event.retry is Retry.NEW_ATTEMPT and before.phase is Phase.WAITING
-        return passing and after.attempts < self._policy(work.job.model).max_attempts
+    async def _may_try_anew(self, work: Work, before: State, after: State, event: Refused) -> bool:
+        """Whether a job whose task failed unbilled is submitted again: for a passing cause, or with files uploaded anew."""
+        if after.phase is not Phase.FAILED or after.attempts >= self._policy(work.job.model).max_attempts:
+            return False
+        if event.retry is Retry.NEW_ATTEMPT:
+            return before.phase is Phase.WAITING
+        if event.retry is not Retry.FIX_MEDIA or before.phase not in (Phase.SUBMITTING, Phase.WAITING):
+            return False
+        uploaded = [each.media for each in carriages(work.job, self._contract) if each.way == "oss"]
+        return await self._uploader.forget(uploaded, work.job.model)
 
-    def _heed(self, work: Work, event: Event) -> None:
+    async def _heed(self, work: Work, before: State, event: Event) -> None:
         """What an answer means for the other jobs."""
-        retry = event.retry if isinstance(event, Refused | Stumbled) else None
-        if retry is Retry.HALT_ACCOUNT and isinstance(event, Refused | Stumbled):
+        if isinstance(event, Accepted | Found):
+            self._lookout.knows([work])
+        elif isinstance(event, Succeeded) and before.phase is Phase.WAITING:
+            await self._learned.note(work.job.model, before, event)
+        if not isinstance(event, Refused | Stumbled):
+            return
+        retry = event.retry
+        if before.phase is Phase.SUBMITTING:
+            await self._slow_down(work, event)
+        elif isinstance(event, Stumbled) and event.retry_after_s is not None:
+            await self._line.pause(event.retry_after_s)
+        if retry is Retry.HALT_ACCOUNT:
             self.outcome.halt = self.outcome.halt or event
             if isinstance(event, Stumbled):  # even asking is refused
                 self._line.stop()
         elif retry in (Retry.HALT_MODEL, Retry.FIX_CALLER) and isinstance(event, Refused):
             self.outcome.halted_models.setdefault(work.job.model, event)
+
+    async def _slow_down(self, work: Work, event: Refused | Stumbled) -> None:
+        """A complaint about one submit is heard by every job of the model, in every process."""
+        is_doubt = isinstance(event, Stumbled) and event.maybe_sent
+        slows = self._contract.faults.slows(event.retry or (Retry.RECONCILE if is_doubt else None))
+        if slows or event.retry_after_s is not None:
+            model, now = work.job.model, self._clock.now()
+            await self._ledger.complain(ACCOUNT, model, self._limits[model], now, slows, event.retry_after_s)
 
     async def _submit(self, work: Work) -> Event | None:
         """The submit protocol: intent on disk with seat and token, then the bytes, once."""
@@ -235,11 +281,12 @@ class Runner:
         if body is None or isinstance(body, Refused):
             return body
         request = submit_request(work.job.path, body)
+        await self._dispatcher.hold(work)
         while True:
             if not self._is_open(work.job.model):
                 return None
             now = self._clock.now()
-            began, begun_at = Began(at=now), self._clock.boot()
+            began, begun_at = Began(at=now, ahead_s=self._line.ahead_s), self._clock.boot()
             limits = self._limits[work.job.model]
             wait = await self._ledger.begin(
                 work.key, work.seen, began, account=ACCOUNT, model=work.job.model, limits=limits, now=now

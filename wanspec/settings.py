@@ -90,7 +90,7 @@ def resolve_settings(
     parts = urlsplit(base_url)
     origin = MOCK_ORIGIN if flags.mock else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     poll_s = flags.poll_s if flags.poll_s is not None else _number(environment, "WANSPEC_POLL_S")
-    policy = Policy() if poll_s is None else Policy(poll_min_s=poll_s, poll_max_s=poll_s, poll_share=0.0)
+    policy = Policy() if poll_s is None else Policy(poll_min_s=poll_s, poll_max_s=poll_s, poll_share=0.0, is_fixed=True)
     for name in ("http_timeout_s", "send_grace_s", "list_lag_s", "clock_skew_s", "unreachable_s"):
         value = _number(environment, f"WANSPEC_{name.upper()}")
         if value is not None:

@@ -63,4 +63,6 @@ class Outcome:
     trouble: WanspecError | None = None
     taken: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    #: tasks in the service's list that no job here knows, where a search has looked
+    strangers: list[str] = field(default_factory=list)
     interrupted: bool = False
