@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
 from aiohttp import web
@@ -39,9 +40,19 @@ def make_app(service: Service, now: Now) -> web.Application:
     app[SERVICE] = service
     gallery = Gallery()
     add_control(app, service, now)
+    app.on_response_prepare.append(_dated(now))
     app.router.add_post("/_upload", _uploader(service, now))
     app.router.add_route("*", "/{path:.*}", _handler(service, now, gallery))
     return app
+
+
+def _dated(now: Now) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """`Date` by the mock's clock, which need not be the machine's: clients judge ours by it."""
+
+    async def date(_: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Date"] = formatdate(now(), usegmt=True)
+
+    return date
 
 
 def _handler(service: Service, now: Now, gallery: Gallery) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:

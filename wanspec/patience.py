@@ -18,8 +18,8 @@ __all__ = ["Policy", "aligned", "backoff_s", "jitter", "look_at", "newest_by_lis
 
 #: fewer samples than this are no distribution
 ENOUGH = 8
-#: the quickest tasks: one in twenty is ready before
-QUICK = 0.05
+#: the quickest tasks: one in fifty is ready before
+QUICK = 0.02
 #: of the model's usual time: how often to look while its seat is wanted, and between which bounds
 WANTED_SHARE = 0.03
 WANTED_MIN_S, WANTED_MAX_S = 1.0, 4.0
