@@ -30,7 +30,6 @@ from wanspec.event import (
     Succeeded,
 )
 from wanspec.fetch import Fetcher
-from wanspec.job import Job
 from wanspec.learned import Learned
 from wanspec.ledger import Ledger
 from wanspec.line import ACCOUNT, Line
@@ -243,7 +242,7 @@ class Runner:
         if event.retry is not Retry.FIX_MEDIA or before.phase not in (Phase.SUBMITTING, Phase.WAITING):
             return False
         uploaded = [each.media for each in carriages(work.job, self._contract) if each.way == "oss"]
-        return await self._uploader.forget(uploaded, work.job.model)
+        return await self._uploader.is_outdated(uploaded, work.job.model, work.uploads)
 
     async def _heed(self, work: Work, before: State, event: Event) -> None:
         """What an answer means for the other jobs."""
@@ -277,7 +276,7 @@ class Runner:
         """The submit protocol: intent on disk with seat and token, then the bytes, once."""
         if not self._is_open(work.job.model):
             return None
-        body = await self._carried(work.job)
+        body = await self._carried(work)
         if body is None or isinstance(body, Refused):
             return body
         request = submit_request(work.job.path, body)
@@ -307,8 +306,9 @@ class Runner:
             return Stumbled(at=self._clock.now(), maybe_sent=True, what=str(error))
         return read_submit(reply, self._clock.now(), self._contract.faults)
 
-    async def _carried(self, job: Job) -> dict[str, Any] | Refused | None:
+    async def _carried(self, work: Work) -> dict[str, Any] | Refused | None:
         """The body as it is sent: local files inline or uploaded; None when the run is stopping."""
+        job, uploads = work.job, set()
         body: Any = job.body
         for carriage in carriages(job, self._contract):
             try:
@@ -316,11 +316,13 @@ class Runner:
                     value: Any = await asyncio.to_thread(data_uri, carriage.media)
                 else:
                     value = await self._uploader.address(carriage.media, job.model)
+                    uploads.add(value)
             except MediaGone as error:
                 return Refused(at=self._clock.now(), code="wanspec.MediaGone", message=str(error), retry=Retry.NEVER)
             if value is None or isinstance(value, Refused):
                 return value
             body = replaced(body, carriage.path, value)
+        work.uploads = frozenset(uploads)
         return dict(body)
 
     async def _poll(self, work: Work) -> Event | None:

@@ -8,7 +8,8 @@ does not take an address that was used again, it is forgotten and the file is up
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from wanspec.carry import policy_request, read_policy, upload_fields
 from wanspec.contract import Contract, LocalMedia, Retry
@@ -36,7 +37,7 @@ class Uploader:
         #: an embedded mock is gone with its run, and its uploads with it
         self._outlives_run = outlives_run
         self._known: dict[tuple[str, str], tuple[str, float]] = {}
-        self._fresh: set[tuple[str, str]] = set()
+        self._fresh: set[str] = set()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def address(self, media: LocalMedia, model: str) -> str | Refused | None:
@@ -59,7 +60,7 @@ class Uploader:
                 if isinstance(answer, str):
                     dies_at = self._line.service_now() + self._contract.service["upload"]["link_s"]
                     self._known[key] = (answer, dies_at)
-                    self._fresh.add(key)
+                    self._fresh.add(answer)
                     await self._ledger.note_upload(ACCOUNT, *key, answer, dies_at)
                     return answer
                 if isinstance(answer, Refused):
@@ -72,20 +73,18 @@ class Uploader:
                 wait_s = min(wait_s * 2, MOST_WAIT_S)
             return None
 
-    async def forget(self, files: Iterable[LocalMedia], model: str) -> bool:
-        """The service could not read a file of a request: forget the addresses that were not made in this run.
+    async def is_outdated(self, files: Sequence[LocalMedia], model: str, sent: AbstractSet[str] | None) -> bool:
+        """After a file of a request could not be read: whether another upload may help; addresses that failed are forgotten.
 
-        True when there were any: then another upload may help.
+        `sent` are the addresses that the request had; None when it was sent by another run.
         """
-        forgot = False
         for media in files:
             key = (media.facts.sha256, model)
-            known = None if key in self._fresh else self._known.get(key) or await self._ledger.upload(ACCOUNT, *key)
-            if known is not None:
+            known = self._known.get(key) or await self._ledger.upload(ACCOUNT, *key)
+            if known is not None and known[0] not in self._fresh and (sent is None or known[0] in sent):
                 self._known.pop(key, None)
                 await self._ledger.forget_upload(known[0])
-                forgot = True
-        return forgot
+        return bool(files) and (sent is None or not sent <= self._fresh)
 
     async def _once(self, media: LocalMedia, model: str) -> str | Refused | WanspecError:
         try:

@@ -23,6 +23,8 @@ class Work:
     seen: int
     #: of another spec: it is brought to its end for the seat that it holds, never submitted, and its outputs wait for its spec
     is_stray: bool = False
+    #: where its uploaded files were when it was last sent; None when this run has not sent it
+    uploads: frozenset[str] | None = None
 
     @property
     def job(self) -> Job:
