@@ -13,6 +13,7 @@ from mock_server.answers import Answer, Call
 from mock_server.scenario import Fault, Scenario
 from wanspec.event import Began
 from wanspec.line import DATES, Line
+from wanspec.patience import Policy
 from wanspec.task import Phase
 from wanspec.wire import Reply, Request, date_of
 
@@ -52,7 +53,7 @@ def test_a_search_after_a_crash_knows_how_wrong_the_clock_was(tmp_path: Path, wr
 
 def test_a_search_that_learns_the_time_from_its_own_first_page(tmp_path: Path) -> None:
     """Nothing had answered before the POST: the list's own date moves the window, and the list is read again."""
-    bench = Bench(tmp_path, LOST)
+    bench = Bench(tmp_path, LOST, Policy(search_after_s=(5.0,)))
     bench.clock.wrong_s = 600.0
     original = bench.service.handle
 

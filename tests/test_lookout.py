@@ -136,6 +136,9 @@ def test_a_list_that_cannot_be_read_costs_calls_and_nothing_else(tmp_path: Path,
     assert done(outcome)
     assert outcome.halt is None
     assert statistics.mean(late(bench)) < 6.0
+    tried = [each["at"] for each in bench.service.journal if each["kind"] == "list"]
+    readable = trouble.json is not None and "total_page" in trouble.json and trouble.json["total_page"] != "many"
+    assert readable or len(tried) <= (max(tried) - EPOCH) / 60.0 + 1
 
 
 def query_of(status: str) -> Callable[[Call], Answer]:
@@ -229,6 +232,24 @@ def test_an_old_task_behind_many_rows_is_asked_for_itself(tmp_path: Path) -> Non
     assert bench.refused == 0
 
 
+def test_a_list_full_of_other_tools_tasks_is_left_alone(tmp_path: Path) -> None:
+    """Four rows a second of somebody else: ours are pages down, which costs more than asking for each."""
+    bench = Bench(tmp_path, dataclasses.replace(EVEN, running_limit=5000))
+    body = dict(bench.load(spec_text(20, model=FLASH)).jobs[0].body)
+    model = bench.service.contract.models[FLASH]
+    for index in range(4000):
+        bench.service.queues.add(bench.service._task(model, body, model.path, "x", EPOCH + index / 4, None))
+    assert done(run_virtual(lambda: bench.run(spec_text(20, model=FLASH))))
+    assert 0 < calls(bench, "list") <= 20
+    assert bench.refused == 0
+
+
+def test_lists_can_be_done_without(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, EVEN, Policy(by_list=False))
+    assert done(run_virtual(lambda: bench.run(spec_text(10, model=FLASH))))
+    assert calls(bench, "list") == 0
+
+
 def test_what_one_run_has_learned_the_next_one_knows(tmp_path: Path) -> None:
     """Tasks of 200 s where the contract says 60 to 300: the second run looks when they are ready, not at 60."""
     bench = Bench(tmp_path, Scenario(running_s=(200.0, 201.0), pending_s=(0.0, 0.0)))
@@ -244,19 +265,29 @@ def test_what_one_run_has_learned_the_next_one_knows(tmp_path: Path) -> None:
 
 
 def test_tasks_of_a_run_before_are_looked_up_together(tmp_path: Path) -> None:
-    """A run that was stopped with five tasks out: the next one reads pages for them, too."""
-    bench = Bench(tmp_path, EVEN)
+    """A run that was stopped with sixty tasks out: the next one counts them as ours and reads pages for them."""
+    wide = {"async_user_concurrency_limit": 60, "request_limit": 60, "request_limit_period": 1}
+    bench = Bench(tmp_path, dataclasses.replace(EVEN, running_limit=60, submit_per_s=60.0))
+
+    def tell(call: Call, answer: Answer, _: float) -> Answer:
+        if call.path.endswith("/quotas"):
+            return Answer(json={"data": [{"model": FLASH, "model_limit": wide}]})
+        return answer
+
+    answering(bench, tell)
 
     async def stop_soon(session: Session) -> None:
-        while sum(isinstance(change.event, Accepted) for change in bench.changes) < 5:
+        while sum(isinstance(change.event, Accepted) for change in bench.changes) < 60:
             await asyncio.sleep(0.01)
         session.stop()
 
-    run_virtual(lambda: bench.run(spec_text(5, model=FLASH), while_running=stop_soon))
+    run_virtual(lambda: bench.run(spec_text(60, model=FLASH), while_running=stop_soon))
     bench.clock.skew_s = 10.0
-    assert done(run_virtual(lambda: bench.run(spec_text(5, model=FLASH))))
-    assert calls(bench, "list") > 5
-    assert calls(bench, "poll") <= 20
+    assert done(run_virtual(lambda: bench.run(spec_text(60, model=FLASH))))
+    assert len(bench.service.queues.tasks) == 60
+    assert calls(bench, "list") <= 90
+    assert calls(bench, "poll") <= 60 * 3
+    assert bench.refused == 0
 
 
 def test_polling_by_hand_is_as_it_was_asked_for(tmp_path: Path) -> None:

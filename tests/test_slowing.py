@@ -162,7 +162,7 @@ def test_a_network_that_is_away_cuts_nothing(tmp_path: Path) -> None:
 
 def test_a_pause_asked_for_while_polling_holds_all_queries(tmp_path: Path) -> None:
     """429 with Retry-After on one query: no query of the account for so long, and no task is changed by it."""
-    bench = Bench(tmp_path, QUICK)
+    bench = Bench(tmp_path, dataclasses.replace(QUICK, running_s=(60.0, 120.0)))
     told: list[float] = []
 
     def once(call: Call, now: float) -> Answer | None:
@@ -172,9 +172,10 @@ def test_a_pause_asked_for_while_polling_holds_all_queries(tmp_path: Path) -> No
         return None
 
     answering(bench, once)
-    assert done(run_virtual(lambda: bench.run(spec_text(2))))
+    assert done(run_virtual(lambda: bench.run(spec_text(8, model=FLASH))))
     asked = [each["at"] for each in bench.service.journal if each["kind"] in ("poll", "list")]
     assert told
+    assert [at for at in asked if told[0] + 29.8 < at < told[0] + 40.0]
     assert not [at for at in asked if told[0] + 0.2 < at < told[0] + 29.8]
 
 

@@ -8,6 +8,7 @@ The latest durations of a model are kept in the ledger, so that a new run, and a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from wanspec.contract import Contract
 from wanspec.event import Succeeded
@@ -41,7 +42,8 @@ class Learned:
             plain, known = self._plain(model), self._contract.model(model)
             typical_s = known.typical_s if known is not None else (plain.first_poll_s, plain.first_poll_s * 2)
             samples = self._samples.get(model, [])
-            ready = timed(plain, samples, typical_s)
+            limit_s = float(self._contract.service["running_s"])
+            ready = timed(replace(plain, service_limit_s=limit_s), samples, typical_s)
             if is_wanted:
                 ready = wanted(ready, samples, typical_s)
             self._ready[model, is_wanted] = ready

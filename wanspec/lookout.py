@@ -32,6 +32,7 @@ LIST_S = 82800.0
 #: so long a task is believed to be under way by the list alone
 TRUST_S = 120.0
 LATE_S = 30.0
+CROWD_FADES = 0.98
 REST_S = 60.0
 #: a row with one of these words says that the task goes on; whatever else it says is asked for
 UNDER_WAY = frozenset({"PENDING", "RUNNING", "SUSPENDED"})
@@ -107,14 +108,14 @@ class Lookout:
         times = sorted((work.state.accepted_at for work in due), reverse=True)
         count = newest_by_list(times, made, page_rows=PAGE_ROWS, crowd=crowd)
         if count == 0 or self._line.is_stopping:
+            self._crowd[model] = max(crowd * CROWD_FADES, 1.0)  # so that it is tried again some day
             return {}
         since = times[count - 1]
         wanted = {work.state.task_id for work in due if work.state.accepted_at >= since}
-        rows = await self._rows(model, since, wanted)
+        rows, pages = await self._rows(model, since, wanted)
         if rows:
-            ahead_s = self._line.ahead_s or 0.0
-            ours = len(made) - bisect_left(made, min(row.created_at for row in rows) - ahead_s)
-            self._crowd[model] = max(len(rows) / max(ours, 1), 1.0)
+            ours = len(made) - bisect_left(made, since - MARGIN_S)
+            self._crowd[model] = max((len(rows) if pages == 1 else pages * PAGE_ROWS) / max(ours, 1), 1.0)
         shown = {row.task_id: row.status for row in rows if row.status in UNDER_WAY and row.task_id in wanted}
         self._shown_at.update(dict.fromkeys(shown, self._line.now()))
         return shown
@@ -123,8 +124,8 @@ class Lookout:
         asked_at = self._asked_at.get(work.state.task_id, work.state.accepted_at)
         return now - asked_at < TRUST_S and now - work.state.accepted_at < LIST_S
 
-    async def _rows(self, model: str | None, since: float, wanted: set[str]) -> list[Row]:
-        """The pages of the list that hold the wanted tasks, but never more calls than there are tasks."""
+    async def _rows(self, model: str | None, since: float, wanted: set[str]) -> tuple[list[Row], int]:
+        """The rows that hold the wanted tasks, by never more calls than there are tasks; how many pages there would be."""
         rows: list[Row] = []
         unseen, pages, page = set(wanted), 1, 0
         while page < min(pages, len(wanted)) and (page == 0 or len(unseen) > 1):
@@ -138,11 +139,11 @@ class Lookout:
             listed = read_list(reply) if reply is not None else None
             if listed is None:
                 self._rests_until = self._line.now() + REST_S
-                return rows
+                break
             rows += listed[0]
             pages = listed[1]
             unseen -= {row.task_id for row in listed[0]}
-        return rows
+        return rows, pages
 
     async def _ask_itself(self, work: Work) -> Event | None:
         task_id = work.state.task_id

@@ -128,7 +128,10 @@ class Runner:
         self._dispatcher = LocalDispatcher(sizes, concurrency=concurrency)
         self._dispatcher.offer(works)
         await self._dispatcher.serve(self.run, self._is_open)
-        self.outcome.strangers = await self._orphans.left()
+        try:
+            self.outcome.strangers = await self._orphans.left()
+        except WanspecError as error:  # the ledger; what the run has done is said all the same
+            self._halted_by(error)
         for work in works:
             self.outcome.states[work.key] = work.state
         return self.outcome

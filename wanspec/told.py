@@ -6,7 +6,6 @@ contract's numbers stand.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -38,26 +37,30 @@ async def told_limits(models: Iterable[str], line: Line, ledger: Ledger) -> dict
 
 async def _asked(models: list[str], line: Line) -> dict[str, Told]:
     """What the service says of each model: the first one finds the path, the others take it."""
-    for path in PATHS:
-        first = await _limits(path, models[0], line)
-        if first is not None:
-            rest = await asyncio.gather(*(_limits(path, model, line) for model in models[1:]))
-            return {
-                model: numbers for model, numbers in zip(models, [first, *rest], strict=True) if numbers is not None
-            }
-        if line.is_stopping:
-            break
-    return {}
+    found: dict[str, Told] = {}
+    paths = PATHS
+    try:
+        for model in models:
+            for path in paths:
+                numbers = await _limits(path, model, line)
+                if numbers is not None:
+                    found[model], paths = numbers, (path,)
+                    break
+            if not found:  # no path has an answer for this key
+                break
+    except (NotSent, MaybeSent):
+        return found
+    return found
 
 
 async def _limits(path: str, model: str, line: Line) -> Told | None:
-    """The numbers of one model, (None, None) when there is no row of it; None when the answer is no answer."""
-    try:
-        reply = await line.call(
-            Request(method="GET", path=path, query={"model": model, "page_no": "1", "page_size": "20"})
-        )
-    except (NotSent, MaybeSent):
-        return None
+    """The numbers of one model, (None, None) when there is no row of it; None when the answer is no answer.
+
+    Raises:
+        NotSent, MaybeSent: there was no whole answer.
+    """
+    query = {"model": model, "page_no": "1", "page_size": "20"}
+    reply = await line.call(Request(method="GET", path=path, query=query))
     found = read_limits(reply) if reply is not None else None
     return None if found is None else found.get(model, (None, None))
 
