@@ -16,7 +16,7 @@ from wanspec.wire import Reply, Request
 
 __all__ = ["Told", "read_limits", "told_limits"]
 
-PATHS = ("/quotas", "/models/limits")
+PATHS: tuple[str, ...] = ("/quotas", "/models/limits")
 KEPT_S = 3600.0
 
 #: (tasks under way at once, submits a second); None where the service does not say
@@ -38,7 +38,7 @@ async def told_limits(models: Iterable[str], line: Line, ledger: Ledger) -> dict
 async def _asked(models: list[str], line: Line) -> dict[str, Told]:
     """What the service says of each model: the first one finds the path, the others take it."""
     found: dict[str, Told] = {}
-    paths = PATHS
+    paths: tuple[str, ...] = PATHS
     try:
         for model in models:
             for path in paths:
