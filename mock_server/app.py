@@ -136,7 +136,10 @@ def _uploader(service: Service, now: Now) -> Callable[[web.Request], Awaitable[w
                 fields[name] = value
             elif isinstance(value, web.FileField):
                 data = value.file.read()
-        return await _plain(request, service.results.upload(fields, data, now()))
+        call = Call(
+            method="POST", path=request.path, headers={name.lower(): value for name, value in request.headers.items()}
+        )
+        return await _plain(request, service.upload(call, fields, data, now()))
 
     return upload
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from mock_server.answers import number
 from mock_server.scenario import scenario_from
 from mock_server.service import Service
 from mock_server.tasks import Task
@@ -71,8 +72,16 @@ def _bill(service: Service, now: Callable[[], float]) -> Handler:
 
 def _requests(service: Service) -> Handler:
     async def requests(request: web.Request) -> web.StreamResponse:
-        kind = request.query.get("kind")
-        return web.json_response({"requests": [each for each in service.journal if kind in (None, each["kind"])]})
+        query = request.query
+        found = service.journal.select(
+            kind=query.get("kind"),
+            model=query.get("model"),
+            task_id=query.get("task_id"),
+            status=number(query["status"], -1) if "status" in query else None,
+            since=number(query.get("since"), 0),
+            limit=number(query["limit"], 0) if "limit" in query else None,
+        )
+        return web.json_response({"requests": [each.as_json() for each in found]})
 
     return requests
 

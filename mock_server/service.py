@@ -12,11 +12,12 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from mock_server.answers import Answer, Call, Seeded, first_code, ok, xml
+from mock_server.journal import Journal, Seen, entry_of
+from mock_server.rates import Rates
 from mock_server.records import bill_of, page_of
 from mock_server.results import Results
 from mock_server.scenario import Fault, Scenario
@@ -29,7 +30,6 @@ from wanspec.contract.price import cost_of
 
 __all__ = ["Service"]
 
-JOURNAL = 1000
 BASE = "/api/v1"
 
 
@@ -49,6 +49,7 @@ class Service:
         self.check_scenario(self.scenario)
         self._checker = Checker(contract, probe=probe)
         self._shape_of = shape_of
+        self.journal = Journal()
         self.reset()
 
     def check_scenario(self, scenario: Scenario) -> None:
@@ -73,11 +74,12 @@ class Service:
     def reset(self) -> None:
         """Forget everything but the scenario."""
         self.queues = Queues(self._running_limit)
-        self.journal: deque[dict[str, Any]] = deque(maxlen=JOURNAL)
+        self.journal.clear()
+        self._seen = Seen()
         self.calls: dict[str, int] = {}
         self.peak_running: dict[str, int] = {}
         self._numbers = 0
-        self._arrivals: dict[str, float] = {}
+        self._rates = Rates()
         self._fault_calls: dict[str, int] = {}
         self._refusals = 0
         self.at_once: dict[str, Task] = {}
@@ -89,16 +91,33 @@ class Service:
     def handle(self, call: Call, now: float) -> Answer:
         """Answer one call at a time in epoch seconds."""
         self.queues.advance(now)
+        self._seen = Seen()
         path = call.path.rstrip("/").removeprefix(BASE)
         kind, answer = self._route(call, path, now)
-        self.calls[kind] = self.calls.get(kind, 0) + 1
-        self.journal.append(
-            {"at": now, "kind": kind, "method": call.method, "path": call.path, "status": answer.status}
-        )
+        self._note(kind, call, answer, now)
         return answer
+
+    def upload(self, call: Call, fields: Mapping[str, str], data: bytes | None, now: float) -> Answer:
+        """Take the form that a client posts to `upload_host`."""
+        self._seen = Seen()
+        answer = self.results.upload(fields, data, now)
+        self._note("upload", call, answer, now)
+        return answer
+
+    def _note(self, kind: str, call: Call, answer: Answer, now: float) -> None:
+        """Write a call into the journal."""
+        self.calls[kind] = self.calls.get(kind, 0) + 1
+        self.journal.add(entry_of(self.journal.count + 1, now, kind, call, answer, self._seen))
+
+    def _ask_for(self, task_id: str) -> None:
+        """Note the task that a call is about."""
+        self._seen.task_id = task_id
+        if (task := self.queues.tasks.get(task_id) or self.at_once.get(task_id)) is not None:
+            self._seen.model = task.model
 
     def _route(self, call: Call, path: str, now: float) -> tuple[str, Answer]:
         if path.startswith("/_results/"):
+            self._ask_for(path.split("/")[2])
             return "download", self._faulty(
                 "download", lambda: self.results.download(call, path, (self.queues.tasks, self.at_once), now)
             )
@@ -110,8 +129,9 @@ class Service:
         if path == "/tasks" and call.method == "GET":
             return "list", key if isinstance(key, Answer) else self._faulty("list", lambda: self._list(call, now))
         if found := re.fullmatch(r"/tasks/([^/]+)(/cancel)?", path):
+            self._ask_for(found[1])
             if isinstance(key, Answer):
-                return "poll", key
+                return "cancel" if found[2] else "poll", key
             if found[2]:
                 return "cancel", self._cancel(found[1], call, now)
             if call.method != "GET":
@@ -135,7 +155,8 @@ class Service:
         accepted = self.scenario.api_keys
         if key.startswith("sk-invalid") if accepted is None else key not in accepted:
             return self._refuse("key_invalid")
-        return hashlib.sha256(key.encode()).hexdigest()[:8]
+        self._seen.key_alias = self._seen.account = hashlib.sha256(key.encode()).hexdigest()[:8]
+        return self._seen.key_alias
 
     def restore(self, task_id: str, body: dict[str, Any], created_at: float) -> None:
         """Take up a task that an earlier mock has made, as if it had been this one."""
@@ -154,11 +175,6 @@ class Service:
         given = self.scenario.query_per_s
         return float(self.contract.service["query_per_s"] if given is None else given)
 
-    def _account(self, call: Call) -> str:
-        """Whose budget a call takes from."""
-        key = self._key(call)
-        return key if isinstance(key, str) else ""
-
     # ---- creating
 
     def _create(self, call: Call, path: str, key_alias: str, now: float) -> Answer:
@@ -168,8 +184,10 @@ class Service:
             return self._refuse("bad_json")
         if not isinstance(body, dict):
             return self._refuse("bad_json")
+        self._seen.fingerprint = _fingerprint(body)
         if not isinstance(body.get("model"), str) or not body["model"]:
             return self._refuse("empty_model")
+        self._seen.model = body["model"]
         if not isinstance(body.get("input"), dict):
             return self._refuse("empty_input")
         model = self.contract.model(body["model"])
@@ -192,11 +210,11 @@ class Service:
             return busy
         fault = ("InvalidParameter", refusal_text(errors[0])) if errors else self._media_fault(call, body, now)
         task = self._task(model, body, path, key_alias, now, fault or self._task_fault())
+        self._seen.task_id = task.id
         if at_once:
             return self._at_once(call, task, now)
         self.queues.add(task)
-        request_id = task.request_id
-        return ok({"output": {"task_status": "PENDING", "task_id": task.id}, "request_id": request_id})
+        return ok({"output": {"task_status": "PENDING", "task_id": task.id}, "request_id": task.request_id})
 
     def _at_once(self, call: Call, task: Task, now: float) -> Answer:
         """The synchronous form: the answer is the result, and there is no task to ask for."""
@@ -232,20 +250,12 @@ class Service:
 
     def _busy(self, model: Model, account: str, now: float) -> Answer | None:
         per_s = self.scenario.submit_per_s if self.scenario.submit_per_s is not None else model.submit_per_s
-        if per_s is not None and not self._token(f"submit/{account}/{model.main_id}", per_s, now):
+        if per_s is not None and not self._rates.take(f"submit/{account}/{model.main_id}", per_s, now):
             return self._refuse("rate_quota")
         limit = self.scenario.queue_limit + self._running_limit(model.id)
         if self.queues.open_tasks(account, model.id) >= limit:
             return self._refuse("queue_full")
         return None
-
-    def _token(self, bucket: str, per_s: float, now: float) -> bool:
-        """A second's worth of tokens may be used at once; they come back evenly."""
-        arrival = max(self._arrivals.get(bucket, now), now)
-        if arrival - now > 1.0 - 0.5 / per_s:
-            return False
-        self._arrivals[bucket] = arrival + 1.0 / per_s
-        return True
 
     def _task(
         self, model: Model, body: dict[str, Any], path: str, key_alias: str, now: float, fault: tuple[str, str] | None
@@ -259,14 +269,13 @@ class Service:
         pending_low, pending_high = self.scenario.pending_s
         home = self.scenario.region or "beijing"
         cost = cost_of(model, body, home if home in model.regions else model.regions[0])
-        canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
         return Task(
             id=self._seeded.uuid(f"task/{number}"), number=number, model=model.id, account=key_alias, key_alias=key_alias,
             body=body, path=path, request_id=self._seeded.uuid(f"request/{number}"), created_at=now, fault=fault,
             pending_s=pending_low + (pending_high - pending_low) * self._seeded.share(f"pending/{number}"),
             running_s=min(0.2, low) if fault else low + (high - low) * share,
             count=made.count, price=(str(cost.amount), cost.currency) if cost else None,
-            fingerprint=hashlib.sha256(canonical.encode()).hexdigest()[:16], output=dataclasses.asdict(made),
+            fingerprint=_fingerprint(body), output=dataclasses.asdict(made),
         )  # fmt: skip
 
     def _aspect(self, size: Mapping[str, str], body: dict[str, Any]) -> float | None:
@@ -285,7 +294,7 @@ class Service:
 
     def _query(self, call: Call, task_id: str, now: float) -> Answer:
         per_s = self._query_per_s()
-        if not self._token(f"query/{self._account(call)}", per_s, now):
+        if not self._rates.take(f"query/{self._seen.account}", per_s, now):
             return self._refuse("rate_quota")
         task = self.queues.tasks.get(task_id)
         request_id = self._seeded.uuid(f"query/{self.calls.get('poll', 0)}/{task_id}")
@@ -309,7 +318,7 @@ class Service:
 
     def _list(self, call: Call, now: float) -> Answer:
         per_s = self._query_per_s()
-        if not self._token(f"query/{self._account(call)}", per_s, now):
+        if not self._rates.take(f"query/{self._seen.account}", per_s, now):
             return self._refuse("rate_quota")
         page = page_of(
             self.queues.tasks.values(),
@@ -323,7 +332,7 @@ class Service:
 
     def _cancel(self, task_id: str, call: Call, now: float) -> Answer:
         per_s = self._query_per_s()
-        if not self._token(f"query/{self._account(call)}", per_s, now):
+        if not self._rates.take(f"query/{self._seen.account}", per_s, now):
             return self._refuse("rate_quota")
         task = self.queues.tasks.get(task_id)
         if call.method != "POST":
@@ -337,7 +346,10 @@ class Service:
     def _faulty(self, on: str, answer: Callable[[], Answer]) -> Answer:
         """The answer, or the fault that the scenario has for this call of its kind."""
         fault = self._next_fault(on)
-        return answer() if fault is None else self._effect(fault, answer)
+        if fault is None:
+            return answer()
+        self._seen.fault = fault.do
+        return self._effect(fault, answer)
 
     def _next_fault(self, on: str) -> Fault | None:
         nth = self._fault_calls.get(on, 0)
@@ -396,3 +408,9 @@ class Service:
     def bill(self) -> dict[str, Any]:
         """What the account owes."""
         return bill_of(self.queues.tasks.values(), self.at_once.values())
+
+
+def _fingerprint(body: Mapping[str, Any]) -> str:
+    """What two requests have in common that ask for the same."""
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

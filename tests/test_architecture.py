@@ -31,7 +31,8 @@ LAYERS = {
     "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
 }  # fmt: skip
 MOCK_CORE = [
-    f"mock_server.{name}" for name in ("answers", "records", "results", "scenario", "service", "shapes", "tasks")
+    f"mock_server.{name}"
+    for name in ("answers", "journal", "rates", "records", "results", "scenario", "service", "shapes", "tasks")
 ]
 IMPURE = {
     "time", "random", "secrets", "os", "io", "socket", "ssl", "asyncio", "threading", "subprocess", "tempfile", "shutil", "sqlite3",

@@ -88,7 +88,7 @@ def test_submits_are_paced(tmp_path: Path) -> None:
     run_virtual(lambda: bench.run(spec_text(10)))
     begun = sorted(change.event.at for change in bench.changes if isinstance(change.event, Began))
     assert min(b - a for a, b in itertools.pairwise(begun)) >= 0.5 - 1e-6
-    assert not [each for each in bench.service.journal if each["status"] == 429]
+    assert not [each for each in bench.service.journal if each.status == 429]
 
 
 def test_a_slow_model_does_not_hold_up_a_fast_one(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ NUMBER: Schema = {"type": "number"}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 MORE: Schema = {"type": "integer", "minimum": 1}
 XML = "application/xml"
+#: of calls, as the journal tells them apart
+KINDS = ("create", "poll", "list", "cancel", "upload", "download", "quota", "other")
 #: media types of results, by the `output.format` of models
 FORMATS = {"mp4": "video/mp4", "png": "image/png", "jpeg": "image/jpeg"}
 #: what a fault of a scenario can do, by what it happens on; on a task: any row of the error catalogue
@@ -95,7 +97,17 @@ def control_paths() -> dict[str, Schema]:
         "required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MockScenarioChange"}}},
     }  # fmt: skip
     requests = _control("get_requests", "The last calls of the API", "MockRequests")
-    requests["parameters"] = [{"name": "kind", "in": "query", "schema": TEXT, "description": "of one kind"}]
+    requests["parameters"] = [
+        {"name": name, "in": "query", "schema": schema, "description": text}
+        for name, schema, text in (
+            ("kind", {"type": "string", "enum": list(KINDS)}, "of one kind"),
+            ("model", TEXT, "of one model"),
+            ("status", WHOLE, "of one status"),
+            ("task_id", TEXT, "about one task"),
+            ("since", WHOLE, "after the call of this number"),
+            ("limit", WHOLE, "the last ones only"),
+        )
+    ]
     return {
         "/_mock/health": {"get": _control("get_health", "Whether it is there, and its time", "MockHealth")},
         "/_mock/tasks": {"get": _control("get_tasks", "Every task with its request", "MockTasks")},
@@ -118,7 +130,12 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
     change = _scenario(contract)
     done = {"const": True}
     counts: Schema = {"type": "object", "additionalProperties": WHOLE}
-    call = record("", at=NUMBER, kind=TEXT, method=TEXT, path=TEXT, status=WHOLE)
+    call = record(
+        "As the mock saw it; the key is never told, only its alias.",
+        n=MORE, at=NUMBER, kind={"type": "string", "enum": list(KINDS)}, method=TEXT, path=TEXT, status=WHOLE, code=TEXT,
+        key_alias=TEXT, account=TEXT, model=TEXT, task_id=TEXT, fingerprint=TEXT,
+        retry_after_s={"type": ["number", "null"]}, fault=TEXT, answered={"type": "boolean"}, sdk=TEXT,
+    )  # fmt: skip
     money: Schema = {"type": "object", "additionalProperties": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}}
     return {
         "MockHealth": record("`now` in epoch seconds; calls by kind.", ok=done, now=NUMBER, models=WHOLE, calls=counts),
