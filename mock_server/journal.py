@@ -125,6 +125,6 @@ def entry_of(n: int, at: float, kind: str, call: Call, answer: Answer, seen: See
         n=n, at=at, kind=kind, method=call.method, path=call.path, status=answer.status,
         code=said.get("code") or said.get("output", {}).get("code") or "", key_alias=seen.key_alias, account=seen.account,
         model=seen.model, task_id=seen.task_id, fingerprint=seen.fingerprint,
-        retry_after_s=float(retry_after) if retry_after else None, fault=seen.fault, answered=not answer.then,
+        retry_after_s=float(retry_after) if retry_after else None, fault=seen.fault, answered=answer.is_answered,
         sdk=call.headers.get("user-agent", "").partition(";")[0][:60],
     )  # fmt: skip
