@@ -23,7 +23,7 @@ from mock_server.rates import Rates
 from mock_server.records import FILTERS, page_of, quota_page
 from mock_server.results import Results
 from mock_server.rows import refusal
-from mock_server.rules import AskedWrongly, Rulebook, Subject, Then
+from mock_server.rules import AskedWrongly, Rulebook, Subject, Then, check_rule
 from mock_server.scenario import Scenario
 from mock_server.shapes import quota_row, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
@@ -83,7 +83,12 @@ class Service:
         for row in (name for key in scenario.keys for name in (key.refusal, key.row) if name):
             if row not in self._rows or "submit" not in self._rows[row].phases:
                 raise ValueError(f"the error catalogue has no row {row!r} for a submit")
-        Rulebook(scenario.all_rules, Seeded(0), self._rows)
+        for name, rules in (("rules", scenario.rules), ("faults", [each.as_rule() for each in scenario.faults])):
+            for index, rule in enumerate(rules):
+                try:
+                    check_rule(rule, self._rows)
+                except ValueError as error:
+                    raise ValueError(f"{name}[{index}]: {error}") from error
 
     def use(self, scenario: Scenario) -> None:
         """Go on with another scenario; its seed counts from the next task on, its rules from the next call on."""
@@ -311,12 +316,13 @@ class Service:
         return ok({"request_id": request_id, **self._result(call, task, now)})
 
     def _polled(self, task: Task, now: float) -> None:
-        """A task that moves by polls has been asked for once more."""
-        task.polls += 1
+        """A task that moves by polls has been asked for once more; they are counted in each state."""
         pending, running = self._scenario.polls
+        task.polls += 1
         if task.status == "PENDING" and task.polls > pending and not self.queues.is_ready(task):
             self.queues.ready(task, now)
-        if task.status == "RUNNING" and task.polls > pending + running:
+            task.polls += task.status == "RUNNING"
+        if task.status == "RUNNING" and task.polls > running:
             self.queues.finish(task, now)
 
     def _result(self, call: Call, task: Task, now: float) -> dict[str, Any]:
