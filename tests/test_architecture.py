@@ -33,8 +33,12 @@ LAYERS = {
     "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
 }  # fmt: skip
 MOCK_CORE = [
-    f"mock_server.{name}" for name in ("answers", "records", "results", "scenario", "service", "shapes", "tasks")
-]
+    f"mock_server.{name}"
+    for name in (
+        "accounts", "answers", "bill", "door", "faults", "journal", "made", "making", "rates", "reading", "records", "results",
+        "rows", "rules", "scenario", "service", "shapes", "shelf", "state", "tasks",
+    )
+]  # fmt: skip
 IMPURE = {
     "time", "random", "secrets", "os", "io", "socket", "ssl", "asyncio", "threading", "subprocess", "tempfile", "shutil", "sqlite3",
     "urllib.request", "http", "aiohttp", "requests", "glob", "sys", "uuid",

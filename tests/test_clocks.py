@@ -72,11 +72,10 @@ def test_a_foreign_task_ten_minutes_off_is_not_taken_for_ours(tmp_path: Path) ->
     bench = Bench(tmp_path, Scenario(faults=(Fault(on="create", do="drop"),), running_s=(60.0, 60.0)))
     bench.clock.wrong_s = -600.0
     body = dict(bench.load(spec_text(1)).jobs[0].body)
-    model = bench.service.contract.models["wan2.2-i2v-plus"]
 
     async def main() -> object:
         at = bench.clock.now()  # where an uncorrected window would look
-        bench.service.queues.add(bench.service._task(model, body, model.path, "x", at, None))
+        bench.service.restore("foreign", body, at)
         return await bench.run(spec_text(1))
 
     run_virtual(main)

@@ -204,6 +204,6 @@ def test_a_server_that_reads_the_body_and_closes_sees_one_post(tmp_path: Path) -
     with served(Scenario(running_s=(0.1, 0.1), faults=(Fault(on="create", do="drop", times=3),))) as server:
         done = cli(RUN, tmp_path, server.base_url)
         assert done.returncode == 5
-        posts = [each for each in server.service.journal if each["kind"] == "create"]
+        posts = [each for each in server.service.journal if each.kind == "create"]
         assert len(posts) == 9
         assert len(server.service.queues.tasks) == 6

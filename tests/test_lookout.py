@@ -136,7 +136,7 @@ def test_a_list_that_cannot_be_read_costs_calls_and_nothing_else(tmp_path: Path,
     assert done(outcome)
     assert outcome.halt is None
     assert statistics.mean(late(bench)) < 6.0
-    tried = [each["at"] for each in bench.service.journal if each["kind"] == "list"]
+    tried = [each.at for each in bench.service.journal if each.kind == "list"]
     readable = trouble.json is not None and "total_page" in trouble.json and trouble.json["total_page"] != "many"
     assert readable or len(tried) <= (max(tried) - EPOCH) / 60.0 + 1
 
@@ -204,7 +204,7 @@ def test_a_list_that_is_stuck_is_found_out(tmp_path: Path) -> None:
     first, rest = late(bench)[:5], late(bench)[5:]
     assert max(first) < TRUST_S + 20.0
     assert statistics.mean(rest[5:]) < 6.0
-    pages = [each["at"] for each in bench.service.journal if each["kind"] == "list"]
+    pages = [each.at for each in bench.service.journal if each.kind == "list"]
     ends = max(task.ended_at or 0.0 for task in bench.service.queues.tasks.values())
     assert max(pages) < ends - 200.0
 
@@ -212,13 +212,13 @@ def test_a_list_that_is_stuck_is_found_out(tmp_path: Path) -> None:
 def test_an_old_task_behind_many_rows_is_asked_for_itself(tmp_path: Path) -> None:
     """One task of hours beside hundreds that come and go: its pages would cost more than its query."""
     bench = Bench(tmp_path, Scenario(running_s=(20.0, 20.0), pending_s=(0.0, 0.0)))
-    original = bench.service._task
+    original = bench.service.maker.make
 
     def slow_first(*args: Any, **kwargs: Any) -> Any:
         task = original(*args, **kwargs)
         return dataclasses.replace(task, running_s=2500.0) if task.number == 1 else task
 
-    bench.service._task = slow_first  # type: ignore[method-assign]  # the service may be slow; its code is not what is tested
+    bench.service.maker.make = slow_first  # type: ignore[method-assign]  # the service may be slow; its code is not tested
     most_pages: list[int] = []
 
     def note(call: Call, answer: Answer, _: float) -> Answer:
@@ -235,10 +235,10 @@ def test_an_old_task_behind_many_rows_is_asked_for_itself(tmp_path: Path) -> Non
 def test_a_list_full_of_other_tools_tasks_is_left_alone(tmp_path: Path) -> None:
     """Four rows a second of somebody else: ours are pages down, which costs more than asking for each."""
     bench = Bench(tmp_path, dataclasses.replace(EVEN, running_limit=5000))
+    bench.settings = dataclasses.replace(bench.settings, concurrency=5)
     body = dict(bench.load(spec_text(20, model=FLASH)).jobs[0].body)
-    model = bench.service.contract.models[FLASH]
     for index in range(4000):
-        bench.service.queues.add(bench.service._task(model, body, model.path, "x", EPOCH + index / 4, None))
+        bench.service.restore(f"foreign-{index}", body, EPOCH + index / 4)
     assert done(run_virtual(lambda: bench.run(spec_text(20, model=FLASH))))
     assert 0 < calls(bench, "list") <= 20
     assert bench.refused == 0

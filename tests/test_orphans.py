@@ -17,10 +17,9 @@ LOST = Scenario(faults=(Fault(on="create", do="lost", skip=1),), running_s=(60.0
 
 def add(bench: Bench, at: float, key_id: str, prompt: str = "somebody's dog") -> str:
     """A task that another tool has made."""
-    model = bench.service.contract.models["wan2.2-i2v-plus"]
-    body = {"model": model.id, "input": {"prompt": prompt, "img_url": "https://example.com/b.png"}}
-    task = bench.service._task(model, body, model.path, key_id, at, None)
-    bench.service.queues.add(task)
+    body = {"model": "wan2.2-i2v-plus", "input": {"prompt": prompt, "img_url": "https://example.com/b.png"}}
+    task = bench.service.restore(f"foreign-{len(bench.service.queues.tasks)}", body, at)
+    task.key_alias = key_id
     return task.id
 
 

@@ -173,7 +173,7 @@ def test_a_pause_asked_for_while_polling_holds_all_queries(tmp_path: Path) -> No
 
     answering(bench, once)
     assert done(run_virtual(lambda: bench.run(spec_text(8, model=FLASH))))
-    asked = [each["at"] for each in bench.service.journal if each["kind"] in ("poll", "list")]
+    asked = [each.at for each in bench.service.journal if each.kind in ("poll", "list")]
     assert told
     assert [at for at in asked if told[0] + 29.8 < at < told[0] + 40.0]
     assert not [at for at in asked if told[0] + 0.2 < at < told[0] + 29.8]
@@ -186,8 +186,10 @@ def quotas(path: str, running: int | None, requests: int, period_s: int = 1) -> 
     """A service that tells the limits of the model it is asked for, at one of the two documented paths."""
 
     def answer(call: Call, _: float) -> Answer | None:
-        if call.path.rstrip("/") != f"/api/v1{path}":
+        if not call.path.endswith(("/quotas", "/models/limits")):
             return None
+        if call.path.rstrip("/") != f"/api/v1{path}":
+            return Answer(status=404, json={"code": "NotFound", "message": "Request path not found."})
         limit = {"request_limit": requests, "request_limit_period": period_s, "async_user_concurrency_limit": running}
         row = {"model": call.query["model"], "workspace_id": "ws", "model_limit": limit, "workspace_limit": {}}
         return Answer(json={"request_id": "r", "total": 1, "page_no": 1, "page_size": 20, "data": [row]})
@@ -263,10 +265,10 @@ def test_a_run_without_submits_does_not_ask_for_limits(tmp_path: Path) -> None:
         session.stop()
 
     run_virtual(lambda: bench.run(spec_text(1), while_running=stop_soon))
-    before = bench.service.calls.get("other", 0)
+    before = bench.service.calls.get("quota", 0)
     assert before
     assert done(run_virtual(lambda: bench.run(spec_text(1))))
-    assert bench.service.calls["other"] == before
+    assert bench.service.calls["quota"] == before
 
 
 @pytest.mark.parametrize(
