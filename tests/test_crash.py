@@ -32,9 +32,14 @@ def live(bench: Bench, point: int | None) -> list[str]:
     seen: list[str] = []
     try:
         run_virtual(lambda: bench.run(TEXT, fault=dies_at(point, seen)))
-    except BaseExceptionGroup as group:
-        assert group.split(Crash)[1] is None, group
+    except BaseException as error:
+        assert is_crash(error), error
     return seen
+
+
+def is_crash(error: BaseException) -> bool:
+    """The crash itself, or a group of nothing else: works run in a task group, the questions before them do not."""
+    return isinstance(error, Crash) or (isinstance(error, BaseExceptionGroup) and error.split(Crash)[1] is None)
 
 
 def points(tmp_path: Path) -> int:
@@ -93,8 +98,8 @@ def test_three_crashes_of_three_jobs(tmp_path: Path, seed: int) -> None:
         point = draw.randrange(40)
         try:
             run_virtual(lambda: bench.run(text, fault=dies_at(point, seen)))  # noqa: B023  (called at once)
-        except BaseExceptionGroup as group:
-            assert group.split(Crash)[1] is None
+        except BaseException as error:
+            assert is_crash(error), error
     outcome = run_virtual(lambda: bench.run(text))
     assert set(bench.tasks_by_fingerprint().values()) <= {1}
     assert len(bench.outputs()) == len(bench.service.queues.tasks)

@@ -62,6 +62,26 @@ class LocalDispatcher(Generic[W]):
             self._start(group)
         self._group = None
 
+    def is_wanted(self, lane: str) -> bool:
+        """Whether works wait for a slot that one of this lane holds."""
+        return bool(self._lanes.get(lane)) if self._all is None else any(self._lanes.values())
+
+    async def hold(self, work: W) -> None:
+        """Have a slot for a work that is to be submitted: the one it holds, else the next one that is free.
+
+        What was under way when the run began holds no slot of its lane; when it is tried anew it needs one like all others.
+        """
+        if id(work) in self._held:
+            return
+        self.give_back(work)  # first: who waits for one kind of slot must not sit on the other
+        await self._slots_of(work.lane).acquire()
+        if self._all is not None:
+            await self._all.acquire()
+        self._held.add(id(work))
+
+    def _slots_of(self, lane: str) -> asyncio.Semaphore:
+        return self._slots.setdefault(lane, asyncio.Semaphore(self._sizes.get(lane, 1)))
+
     def _start(self, group: asyncio.TaskGroup) -> None:
         paid, self._paid = self._paid, []
         for work in paid:
@@ -78,7 +98,7 @@ class LocalDispatcher(Generic[W]):
         await self._run_one(work)
 
     async def _feed(self, lane: str, queue: deque[W], group: asyncio.TaskGroup) -> None:
-        slots = self._slots.setdefault(lane, asyncio.Semaphore(self._sizes.get(lane, 1)))
+        slots = self._slots_of(lane)
         try:
             while queue:
                 await slots.acquire()

@@ -45,6 +45,8 @@ class Began:
     """A POST is about to leave. On disk before it does."""
 
     at: float
+    #: by how much the service's clock is ahead of ours, in seconds; None when it has not said so yet
+    ahead_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,8 @@ class Succeeded:
     actual_prompt: str = ""
     #: epoch seconds at which the links die; None when they do not say
     expires_at: float | None = None
+    #: from being made to its end, by the service's own times, in seconds
+    took_s: float | None = None
     request_id: str = ""
 
 

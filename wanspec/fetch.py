@@ -84,7 +84,7 @@ class Fetcher:
         if event is None or (isinstance(event, Succeeded) and event.results != work.state.results):
             return event
         dies_at = work.state.expires_at
-        if isinstance(event, Succeeded) and dies_at is not None and self._line.now() > dies_at + CLOCK_SKEW_S:
+        if isinstance(event, Succeeded) and dies_at is not None and self._line.service_now() > dies_at + CLOCK_SKEW_S:
             what = f"task {work.state.task_id} succeeded, but its link has died and the task gives no new one"
             return Refused(at=self._line.now(), code="wanspec.ResultLost", message=what, retry=Retry.NEVER)
         return self._stumbled("the link is refused and the task gives no new one")

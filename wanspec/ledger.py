@@ -13,38 +13,23 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from wanspec.errors import LedgerBusy, LedgerConflict, LedgerError, LedgerNewer
+from wanspec.errors import LedgerConflict, LedgerError
 from wanspec.event import Event, decode, encode
-from wanspec.quota import Limits, Wait, next_token
+from wanspec.ledger_file import connect, explained
+from wanspec.ledger_notes import Notes, cut_of
+from wanspec.quota import Cut, Limits, Wait, eased, next_token
 
 __all__ = ["JobRecord", "Ledger", "SqliteLedger"]
 
-SCHEMA_VERSION = 1
-BUSY_S = 15.0
 #: the record of a task is gone after a day, and with it whatever held a seat
 SEAT_S = 86400.0
-_SCHEMA = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE event (
-    key TEXT NOT NULL, n INTEGER NOT NULL, at REAL NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, PRIMARY KEY (key, n)
-) WITHOUT ROWID;
-CREATE TABLE job (
-    key TEXT PRIMARY KEY, address TEXT NOT NULL, file TEXT NOT NULL, model TEXT NOT NULL, region TEXT NOT NULL,
-    path TEXT NOT NULL, request TEXT NOT NULL, outputs TEXT NOT NULL, at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE address (address TEXT PRIMARY KEY, key TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-CREATE TABLE seat (
-    key TEXT PRIMARY KEY, account TEXT NOT NULL, model TEXT NOT NULL, unanswered INTEGER NOT NULL, at REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX seat_model ON seat (account, model);
-CREATE TABLE token (bucket TEXT PRIMARY KEY, arrival REAL NOT NULL) WITHOUT ROWID;
-"""
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
@@ -80,9 +65,22 @@ class Ledger(Protocol):
     ) -> None: ...
     async def token(self, bucket: str, per_s: float, now: float) -> float: ...
     async def task_owners(self) -> dict[str, str]: ...
+    async def note_duration(self, model: str, seconds: float) -> None: ...
+    async def durations(self, models: Iterable[str]) -> dict[str, list[float]]: ...
+    async def note_upload(self, account: str, digest: str, model: str, address: str, expires_at: float) -> None: ...
+    async def upload(self, account: str, digest: str, model: str) -> tuple[str, float] | None: ...
+    async def forget_upload(self, address: str) -> None: ...
+    async def complain(
+        self, account: str, model: str, limits: Limits, now: float, slows: AbstractSet[str], hold_s: float | None
+    ) -> Cut | None: ...
+    async def hold(self, bucket: str, until: float) -> None: ...
+    async def note_told(
+        self, account: str, rows: Iterable[tuple[str, int | None, float | None]], at: float
+    ) -> None: ...
+    async def told(self, account: str, since: float) -> dict[str, tuple[int | None, float | None]]: ...
 
 
-class SqliteLedger:
+class SqliteLedger(Notes):
     """The ledger of one origin in one file.
 
     Raises (from `open` and every call):
@@ -102,7 +100,7 @@ class SqliteLedger:
         executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
         loop = asyncio.get_running_loop()
         try:
-            connection = await loop.run_in_executor(executor, _connect, path, origin, create)
+            connection = await loop.run_in_executor(executor, connect, path, origin, create)
         except BaseException:
             executor.shutdown(wait=False)
             raise
@@ -149,7 +147,7 @@ class SqliteLedger:
         """Append `Began`, take a seat and a token, all or nothing; a Wait when there is none to be had now.
 
         While another POST of this account and model has no answer yet, none is begun: a lost answer must have one
-        possible task only.
+        possible task only. Limits that the service's complaints have cut are cut for everybody.
 
         Raises:
             LedgerConflict: the job has moved on in another process.
@@ -165,13 +163,17 @@ class SqliteLedger:
             ).fetchone()
             if unanswered:
                 return Wait(at=now + 0.25, why="another submit of this model has no answer yet")
-            if taken >= limits.running:
-                return Wait(at=now + 1.0, why=f"{taken} of {limits.running} running")
+            last = cut_of(db, account, model)
+            if last is not None and now < last.until:
+                return Wait(at=last.until, why="the service asked for a pause")
+            present = eased(limits, last, now)
+            if taken >= present.running:
+                return Wait(at=now + 1.0, why=f"{taken} of {present.running} running")
             bucket = f"submit/{account}/{model}"
             row = db.execute("SELECT arrival FROM token WHERE bucket = ?", (bucket,)).fetchone()
-            at, arrival = next_token(row[0] if row else 0.0, now, limits.submit_per_s)
+            at, arrival = next_token(row[0] if row else 0.0, now, present.submit_per_s)
             if at > now:
-                return Wait(at=at, why=f"{limits.submit_per_s:g} submits a second")
+                return Wait(at=at, why=f"{present.submit_per_s:g} submits a second")
             _insert(db, key, seen, event)
             db.execute("INSERT OR REPLACE INTO token VALUES (?, ?)", (bucket, arrival))
             db.execute("INSERT OR REPLACE INTO seat VALUES (?, ?, ?, 1, ?)", (key, account, model, now))
@@ -297,7 +299,7 @@ def _transaction(
     except sqlite3.Error as error:
         if db.in_transaction:
             db.execute("ROLLBACK")
-        failure = _explained(error)
+        failure = explained(error)
         return [(None, failure)] * len(batch)
     return outcomes
 
@@ -319,61 +321,3 @@ def _histories(db: sqlite3.Connection, keys: list[str]) -> dict[str, list[Event]
         for key, kind, body in rows:
             found.setdefault(key, []).append(decode(kind, body))
     return found
-
-
-def _connect(path: Path, origin: str, create: bool) -> sqlite3.Connection:
-    if not create and not path.exists():
-        path = Path(":memory:")
-    try:
-        if str(path) != ":memory:":
-            path.parent.mkdir(parents=True, exist_ok=True)
-        db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
-        raise LedgerError(f"cannot open the ledger {path}: {error}", hint="is the directory writable?") from error
-    try:
-        db.execute("PRAGMA journal_mode=WAL")
-        db.execute("PRAGMA synchronous=FULL")
-        db.execute("BEGIN IMMEDIATE")
-        _prepare(db, path, origin)
-        db.execute("COMMIT")
-    except sqlite3.Error as error:
-        db.close()
-        raise _explained(error, path) from error
-    except BaseException:
-        db.close()
-        raise
-    return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path, origin: str) -> None:
-    """Make the tables, or see that they are ours: version and origin."""
-    has_meta = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone()
-    if not has_meta:
-        for statement in _SCHEMA.split(";"):
-            if statement.strip():
-                db.execute(statement)
-        db.executemany("INSERT INTO meta VALUES (?, ?)", [("schema", str(SCHEMA_VERSION)), ("origin", origin)])
-    meta: Mapping[str, str] = dict(db.execute("SELECT name, value FROM meta").fetchall())
-    version = int(meta.get("schema", "0"))
-    if version > SCHEMA_VERSION:
-        raise LedgerNewer(
-            f"the ledger {path} has version {version}; this wanspec knows {SCHEMA_VERSION}", hint="update wanspec"
-        )
-    if meta.get("origin") != origin:
-        raise LedgerError(f"the ledger {path} belongs to {meta.get('origin')}, not to {origin}")
-
-
-def _explained(error: sqlite3.Error, path: Path | None = None) -> LedgerError:
-    text = str(error)
-    where = f" {path}" if path else ""
-    if "locked" in text or "busy" in text:
-        return LedgerBusy(
-            f"another process has held the ledger{where} for {BUSY_S:.0f} s", hint="try again when it is done"
-        )
-    if "full" in text:
-        return LedgerError(
-            f"the disk is full; the ledger{where} cannot be written", hint="make room; the same command goes on"
-        )
-    if "readonly" in text or "unable to open" in text:
-        return LedgerError(f"the ledger{where} cannot be written: {text}", hint="is the directory writable?")
-    return LedgerError(f"the ledger{where} cannot be used: {text}")

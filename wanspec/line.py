@@ -1,19 +1,22 @@
 """The runner's line to the service: paced by the account's one query budget, stoppable, and watched for silence.
 
 Everything that the runner, the search and the downloads need of time and network goes through one `Line`, so that a stop
-or a service that is gone ends all of them in the same way.
+or a service that is gone ends all of them in the same way. Every reply shows the service's clock: what the service has dated
+(tasks in its list, links) is judged by that clock and not by ours.
 """
 
 from __future__ import annotations
 
 import asyncio
+import statistics
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from wanspec.clock import Clock
 from wanspec.errors import MaybeSent, NotSent, Unreachable, WanspecError
 from wanspec.ledger import Ledger
-from wanspec.wire import Reply, Request
+from wanspec.wire import Reply, Request, date_of
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
@@ -21,6 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["ACCOUNT", "Line"]
 
 ACCOUNT = "main"
+#: the latest replies whose dates are believed; their median is not moved by one that was under way for long
+DATES = 9
+MOST_PAUSE_S = 120.0
 
 
 class Line:
@@ -44,6 +50,7 @@ class Line:
         self._on_silence = on_silence
         self._silent_since: float | None = None
         self._stopping = asyncio.Event()
+        self._ahead_s: deque[float] = deque(maxlen=DATES)
 
     @property
     def is_stopping(self) -> bool:
@@ -55,6 +62,15 @@ class Line:
     def now(self) -> float:
         """Epoch seconds."""
         return self.clock.now()
+
+    @property
+    def ahead_s(self) -> float | None:
+        """By how much the service's clock is ahead of ours, in seconds; None before its first reply."""
+        return statistics.median(self._ahead_s) if self._ahead_s else None
+
+    def service_now(self) -> float:
+        """Epoch seconds by the service's clock, as far as it is known."""
+        return self.now() + (self.ahead_s or 0.0)
 
     async def sleep_until(self, at: float) -> bool:
         """Wait; False when the run is stopping (at once, however long the wait)."""
@@ -78,12 +94,14 @@ class Line:
         Raises:
             NotSent, MaybeSent: there was no whole answer.
         """
+        begun_at = self.now()
         try:
             reply = await self.transport.submit(request, may_send)
         except NotSent as error:
             self.heard(nothing=error)
             raise
         self.heard()
+        self._compare_clocks(reply, begun_at)
         return reply
 
     async def call(self, request: Request) -> Reply | None:
@@ -95,13 +113,24 @@ class Line:
         at = await self._ledger.token(f"query/{ACCOUNT}", self._query_per_s, self.now())
         if not await self.sleep_until(at):
             return None
+        begun_at = self.now()
         try:
             reply = await self.transport.call(request)
         except (NotSent, MaybeSent) as error:
             self.heard(nothing=error)
             raise
         self.heard()
+        self._compare_clocks(reply, begun_at)
         return reply
+
+    async def pause(self, seconds: float) -> None:
+        """The service asked for fewer calls: no query of this account leaves for so long, in any process."""
+        await self._ledger.hold(f"query/{ACCOUNT}", self.now() + min(seconds, MOST_PAUSE_S))
+
+    def _compare_clocks(self, reply: Reply, begun_at: float) -> None:
+        date = date_of(reply)
+        if date is not None:
+            self._ahead_s.append(date + 0.5 - (begun_at + self.now()) / 2)
 
     def heard(self, *, nothing: WanspecError | None = None) -> None:
         """Keep watch over how long the service has been silent; tell when that is too long."""

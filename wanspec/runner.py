@@ -24,6 +24,7 @@ from wanspec.event import (
     Accepted,
     Began,
     Event,
+    Found,
     Refused,
     Released,
     Resumed,
@@ -32,11 +33,15 @@ from wanspec.event import (
 )
 from wanspec.fetch import Fetcher
 from wanspec.job import Job
+from wanspec.learned import Learned
 from wanspec.ledger import Ledger
 from wanspec.line import ACCOUNT, Line
+from wanspec.lookout import Lookout
 from wanspec.media import MediaGone, data_uri
-from wanspec.quota import Limits
+from wanspec.orphans import Orphans
+from wanspec.quota import Limits, limits_of
 from wanspec.search import fits, search
+from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
@@ -57,6 +62,7 @@ from wanspec.task import (
     holds_seat,
     is_durable,
 )
+from wanspec.told import told_limits
 from wanspec.upload import Uploader
 from wanspec.wire import query_request, read_query, read_submit, submit_request
 from wanspec.work import Change, Outcome, Work
@@ -104,7 +110,7 @@ class Runner:
         self._ledger = ledger
         self._artifacts = artifacts
         self._contract = contract
-        self._policy = policy
+        self._learned = Learned(ledger, contract, policy)
         self._clock = clock
         self._limits = limits
         self._origin = origin
@@ -117,7 +123,9 @@ class Runner:
             unreachable_s=unreachable_s,
             on_silence=self._halted_by,
         )
-        self._uploader = Uploader(self._line, contract)
+        self._uploader = Uploader(self._line, contract, ledger, outlives_run=origin != MOCK_ORIGIN)
+        self._lookout = Lookout(self._line, contract, self._poll, self._policy)
+        self._orphans = Orphans(self._line, ledger, contract)
         self._fetcher = Fetcher(self._line, artifacts, contract, self._poll)
         self._dispatcher: LocalDispatcher[Work]
         self._budget = budget or Budget(contract, Caps(), {})
@@ -142,16 +150,28 @@ class Runner:
     ) -> Outcome:
         """Take every work to its end, or as far as it goes; `after` gives the works that may start when one has ended."""
         self._after = after or _nothing_follows
+        models = set(self._limits)
+        await self._learned.load(models)
+        if any(not (work.is_paid or work.is_stray) for work in works):
+            for model, (running, per_s) in (await told_limits(models, self._line, self._ledger)).items():
+                self._limits[model] = limits_of(
+                    self._contract.model(model), concurrency=concurrency, running=running, submit_per_s=per_s
+                )
         sizes = {model: limits.running for model, limits in self._limits.items()}
         self._dispatcher = LocalDispatcher(sizes, concurrency=concurrency)
         self._offer(works)
         await self._dispatcher.serve(self.run, self._is_open)
+        try:
+            self.outcome.strangers = await self._orphans.left()
+        except WanspecError as error:  # the ledger; what the run has done is said all the same
+            self._halted_by(error)
         for work in self._works:
             self.outcome.states[work.key] = work.state
         return self.outcome
 
     def _offer(self, works: Sequence[Work]) -> None:
         """Take works into the run."""
+        self._lookout.knows(works)
         for work in works:
             if not work.is_stray and work.is_paid and not work.state.is_over:
                 self._budget.count(work.key, work.job)
@@ -159,6 +179,9 @@ class Runner:
                 self._unsent.add(work.key)
         self._works += works
         self._dispatcher.offer(works)
+
+    def _policy(self, model: str) -> Policy:
+        return self._learned.policy(model, is_wanted=self._dispatcher.is_wanted(model))
 
     async def run(self, work: Work) -> None:
         """One job from where it is to an end, or to where it has to wait for a person."""
@@ -217,9 +240,10 @@ class Runner:
             case Resume():
                 return Resumed(at=self._clock.now())
             case Search():
-                return await search(work, self._policy(work.job.model), self._line, self._ledger, self._contract)
+                policy = self._policy(work.job.model)
+                return await search(work, policy, self._line, self._ledger, self._contract, self._orphans)
             case Poll():
-                return await self._poll(work)
+                return await self._lookout.look(work)
             case Fetch():
                 return await self._fetcher.fetch(work)
             case GiveUp(code=code, message=message):
@@ -251,18 +275,21 @@ class Runner:
         work.state = after
         if isinstance(event, Accepted) or (before.phase is Phase.SUBMITTING and after.phase is Phase.IN_DOUBT):
             self.outcome.submits += 1
-        if holds_seat(before) and not holds_seat(after) and after.phase is not Phase.NEW:
+        anew = isinstance(event, Refused) and await self._may_try_anew(work, before, after, event)
+        if holds_seat(before) and not holds_seat(after) and after.phase is not Phase.NEW and not anew:
             self._dispatcher.give_back(work)
         self._watch(Change(job=work.job, event=event, before=before, after=after))
-        self._heed(work, event)
-        self._account_for(work)
-        if isinstance(event, Refused) and self._may_try_anew(work, before, after, event):
+        await self._heed(work, before, event)
+        self._account_for(work, anew=anew)
+        if anew and isinstance(event, Refused):
             await self._note(work, Released(at=self._clock.now(), by="policy", why=event.code))
 
-    def _account_for(self, work: Work) -> None:
+    def _account_for(self, work: Work, *, anew: bool) -> None:
         """What a change means for the budget, and for a run that only sends, or that ends at the first failure."""
         if work.state.phase in (Phase.NEW, Phase.FAILED):
             self._budget.give_back(work.key)
+        if anew:
+            return
         if work.state.phase is Phase.FAILED and self._manner.fail_fast and not self._has_failed_fast:
             self._has_failed_fast = True
             self.outcome.early.append(f"--fail-fast: {work.job.full_address} failed")
@@ -272,22 +299,46 @@ class Runner:
                 self.outcome.detached = True
                 self._line.stop()
 
-    def _may_try_anew(self, work: Work, before: State, after: State, event: Refused) -> bool:
-        """Whether a task that failed for a passing cause, unbilled, is submitted again."""
-        passing = event.retry is Retry.NEW_ATTEMPT and before.phase is Phase.WAITING
+    async def _may_try_anew(self, work: Work, before: State, after: State, event: Refused) -> bool:
+        """Whether a job whose task failed unbilled is submitted again: for a passing cause, or with files uploaded anew."""
         retry = max((job.retry for job in work.jobs if job.retry is not None), default=None)
         most = self._policy(work.job.model).max_attempts if retry is None else retry + 1
-        return passing and after.attempts < most
+        if after.phase is not Phase.FAILED or after.attempts >= most:
+            return False
+        if event.retry is Retry.NEW_ATTEMPT:
+            return before.phase is Phase.WAITING
+        if event.retry is not Retry.FIX_MEDIA or before.phase not in (Phase.SUBMITTING, Phase.WAITING):
+            return False
+        uploaded = [each.media for each in carriages(work.job, self._contract) if each.way == "oss"]
+        return await self._uploader.is_outdated(uploaded, work.job.model, work.uploads)
 
-    def _heed(self, work: Work, event: Event) -> None:
+    async def _heed(self, work: Work, before: State, event: Event) -> None:
         """What an answer means for the other jobs."""
-        retry = event.retry if isinstance(event, Refused | Stumbled) else None
-        if retry is Retry.HALT_ACCOUNT and isinstance(event, Refused | Stumbled):
+        if isinstance(event, Accepted | Found):
+            self._lookout.knows([work])
+        elif isinstance(event, Succeeded) and before.phase is Phase.WAITING:
+            await self._learned.note(work.job.model, before, event)
+        if not isinstance(event, Refused | Stumbled):
+            return
+        retry = event.retry
+        if before.phase is Phase.SUBMITTING:
+            await self._slow_down(work, event)
+        elif isinstance(event, Stumbled) and event.retry_after_s is not None:
+            await self._line.pause(event.retry_after_s)
+        if retry is Retry.HALT_ACCOUNT:
             self.outcome.halt = self.outcome.halt or event
             if isinstance(event, Stumbled):  # even asking is refused
                 self._line.stop()
         elif retry in (Retry.HALT_MODEL, Retry.FIX_CALLER) and isinstance(event, Refused):
             self.outcome.halted_models.setdefault(work.job.model, event)
+
+    async def _slow_down(self, work: Work, event: Refused | Stumbled) -> None:
+        """A complaint about one submit is heard by every job of the model, in every process."""
+        is_doubt = isinstance(event, Stumbled) and event.maybe_sent
+        slows = self._contract.faults.slows(event.retry or (Retry.RECONCILE if is_doubt else None))
+        if slows or event.retry_after_s is not None:
+            model, now = work.job.model, self._clock.now()
+            await self._ledger.complain(ACCOUNT, model, self._limits[model], now, slows, event.retry_after_s)
 
     async def _submit(self, work: Work) -> Event | None:
         """The submit protocol: intent on disk with seat and token, then the bytes, once."""
@@ -297,15 +348,16 @@ class Runner:
             if over not in self.outcome.early:
                 self.outcome.early.append(over)
             return None
-        body = await self._carried(work.job)
+        body = await self._carried(work)
         if body is None or isinstance(body, Refused):
             return body
         request = submit_request(work.job.path, body)
+        await self._dispatcher.hold(work)
         while True:
             if not self._is_open(work.job.model):
                 return None
             now = self._clock.now()
-            began, begun_at = Began(at=now), self._clock.boot()
+            began, begun_at = Began(at=now, ahead_s=self._line.ahead_s), self._clock.boot()
             limits = self._limits[work.job.model]
             wait = await self._ledger.begin(
                 work.key, work.seen, began, account=ACCOUNT, model=work.job.model, limits=limits, now=now
@@ -326,8 +378,9 @@ class Runner:
             return Stumbled(at=self._clock.now(), maybe_sent=True, what=str(error))
         return read_submit(reply, self._clock.now(), self._contract.faults)
 
-    async def _carried(self, job: Job) -> dict[str, Any] | Refused | None:
+    async def _carried(self, work: Work) -> dict[str, Any] | Refused | None:
         """The body as it is sent: local files inline or uploaded; None when the run is stopping."""
+        job, uploads = work.job, set()
         body: Any = job.body
         for carriage in carriages(job, self._contract):
             try:
@@ -335,11 +388,13 @@ class Runner:
                     value: Any = await asyncio.to_thread(data_uri, carriage.media)
                 else:
                     value = await self._uploader.address(carriage.media, job.model)
+                    uploads.add(value)
             except MediaGone as error:
                 return Refused(at=self._clock.now(), code="wanspec.MediaGone", message=str(error), retry=Retry.NEVER)
             if value is None or isinstance(value, Refused):
                 return value
             body = replaced(body, carriage.path, value)
+        work.uploads = frozenset(uploads)
         return dict(body)
 
     async def _poll(self, work: Work) -> Event | None:

@@ -3,6 +3,9 @@
 A doubtful POST made a task of its model between its beginning and the latest moment at which it can have arrived. Tasks that
 any job here knows are left out. Exactly one is left: it is adopted, provisionally, until its result shows the right prompt.
 None, or several, is no answer. At most one POST of a model is ever unanswered, so one is what there can be.
+
+The list is dated by the service's clock. By how much ours was behind it is known since the POST began, or is learned from the
+first page; then the window is moved and the list read again.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from wanspec.event import Event, Found, Searched, Succeeded
 from wanspec.job import Job
 from wanspec.ledger import Ledger
 from wanspec.line import Line
+from wanspec.orphans import Orphans
 from wanspec.task import Policy
 from wanspec.wire import Row, list_request, read_list, redacted
 from wanspec.work import Work
@@ -23,20 +27,28 @@ MARGIN_S = 60.0
 LIST_FAILURES = 40
 
 
-async def search(work: Work, policy: Policy, line: Line, ledger: Ledger, contract: Contract) -> Event | None:
+async def search(
+    work: Work, policy: Policy, line: Line, ledger: Ledger, contract: Contract, orphans: Orphans
+) -> Event | None:
     """Found or Searched; None when the run is stopping."""
-    state = work.state
-    # Nothing of this POST can arrive later than it may be sent; the margin is for clocks that do not agree.
-    since, until = state.began_at - MARGIN_S, state.began_at + policy.settle_s + MARGIN_S
-    rows = await _listed(work.job.model, since, until, policy, line, contract)
+    state, model = work.state, work.job.model
+
+    async def rows_of(began_at: float) -> list[Row] | None:
+        # Nothing of this POST can arrive later than it may be sent; the margin is for what clocks still disagree.
+        span = (began_at - MARGIN_S, began_at + policy.settle_s + MARGIN_S)
+        listed = await _listed(model, *span, policy, line, contract)
+        return listed and [row for row in listed if row.model == model and span[0] <= row.created_at <= span[1]]
+
+    ahead_s = state.began_ahead_s if state.began_ahead_s is not None else line.ahead_s
+    rows = await rows_of(state.began_at + (ahead_s or 0.0))
+    if ahead_s is None and abs(line.ahead_s or 0.0) > MARGIN_S / 4:
+        ahead_s = line.ahead_s
+        rows = await rows_of(state.began_at + (ahead_s or 0.0))
     if rows is None:
         return None
+    await orphans.look(model, state.began_at + (ahead_s or 0.0))
     owners = await ledger.task_owners()
-    candidates = {
-        row.task_id
-        for row in rows
-        if row.model == work.job.model and row.task_id not in owners and since <= row.created_at <= until
-    }
+    candidates = {row.task_id for row in rows if row.task_id not in owners}
     if len(candidates) == 1:
         return Found(at=line.now(), task_id=candidates.pop(), provisional=True)
     return Searched(at=line.now(), candidates=tuple(sorted(candidates)))

@@ -102,7 +102,7 @@ def resolve_settings(
     poll_s = flags.poll_s if flags.poll_s is not None else _number(environment, "WANSPEC_POLL_S")
     said_by["poll_s"] = _who(("flag --poll-s", flags.poll_s), ("environment WANSPEC_POLL_S", poll_s))
     said_by["concurrency"] = _who(("flag --concurrency", flags.concurrency))
-    policy = Policy() if poll_s is None else Policy(poll_min_s=poll_s, poll_max_s=poll_s, poll_share=0.0)
+    policy = Policy() if poll_s is None else Policy(poll_min_s=poll_s, poll_max_s=poll_s, poll_share=0.0, is_fixed=True)
     for name in ("http_timeout_s", "send_grace_s", "list_lag_s", "clock_skew_s", "unreachable_s"):
         value = _number(environment, f"WANSPEC_{name.upper()}")
         said_by[name] = _who((f"environment WANSPEC_{name.upper()}", value))

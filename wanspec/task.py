@@ -18,7 +18,6 @@ back to `new` by itself. An event that a phase does not allow raises and changes
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -42,6 +41,7 @@ from wanspec.event import (
     Stumbled,
     Succeeded,
 )
+from wanspec.patience import Policy, backoff_s, jitter, look_at
 
 __all__ = [
     "GIVEN_UP", "Command", "Fetch", "GiveUp", "Phase", "Policy", "Poll", "Resume", "Search", "State", "Submit", "decide", "evolve",
@@ -74,6 +74,8 @@ class State:
     stumbles: int = 0
     retry_after_s: float | None = None
     began_at: float = 0.0
+    #: by how much the service's clock was ahead of ours then, where that was known
+    began_ahead_s: float | None = None
     doubt_at: float = 0.0
     searches: int = 0
     candidates: tuple[str, ...] = ()
@@ -98,32 +100,6 @@ class State:
     @property
     def is_over(self) -> bool:
         return self.phase in (Phase.DONE, Phase.FAILED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """How patient to be, in seconds. `settle_s` after `Began` an unanswered POST cannot arrive any more."""
-
-    first_poll_s: float = 30.0
-    poll_share: float = 0.1
-    poll_min_s: float = 3.0
-    poll_max_s: float = 15.0
-    backoff_s: float = 1.0
-    backoff_max_s: float = 60.0
-    slow_backoff_s: float = 120.0
-    max_tries: int = 8
-    max_attempts: int = 3
-    send_grace_s: float = 10.0
-    http_timeout_s: float = 30.0
-    list_lag_s: float = 5.0
-    clock_skew_s: float = 5.0
-    search_after_s: tuple[float, ...] = (0.0, 5.0, 15.0, 30.0, 60.0, 120.0)
-    retention_s: float = 86400.0
-    unreachable_s: float = 60.0
-
-    @property
-    def settle_s(self) -> float:
-        return self.send_grace_s + self.http_timeout_s + self.list_lag_s + self.clock_skew_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +190,10 @@ def evolve(state: State, event: Event) -> State:
 
 
 def _began(state: State, event: Began) -> State:
-    return replace(state, phase=Phase.SUBMITTING, tries=state.tries + 1, began_at=event.at, retry_after_s=None)
+    return replace(
+        state, phase=Phase.SUBMITTING, tries=state.tries + 1, began_at=event.at, began_ahead_s=event.ahead_s,
+        retry_after_s=None,
+    )  # fmt: skip
 
 
 def _accepted(state: State, event: Accepted) -> State:
@@ -373,7 +352,7 @@ def decide(state: State, policy: Policy) -> Command | None:
 
 def _decide_new(state: State, policy: Policy) -> Command:
     if state.stumbles:
-        return Submit(at=state.at + _backoff(state.key, state.stumbles, policy))
+        return Submit(at=state.at + backoff_s(state.key, state.stumbles, policy))
     if state.tries == 0:
         return Submit(at=0.0)
     if state.tries >= policy.max_tries:
@@ -384,19 +363,18 @@ def _decide_new(state: State, policy: Policy) -> Command:
     if state.retry_after_s is not None:
         return Submit(at=state.at + state.retry_after_s)
     if state.error is not None and state.error.retry is Retry.SLOW_BACKOFF:
-        return Submit(at=state.at + policy.slow_backoff_s * _jitter(state.key, state.tries))
-    return Submit(at=state.at + _backoff(state.key, state.tries, policy))
+        return Submit(at=state.at + policy.slow_backoff_s * jitter(state.key, state.tries))
+    return Submit(at=state.at + backoff_s(state.key, state.tries, policy))
 
 
 def _decide_waiting(state: State, policy: Policy) -> Command:
     if state.stumbles:
-        wait_s = state.retry_after_s if state.retry_after_s is not None else _backoff(state.key, state.stumbles, policy)
+        wait_s = (
+            state.retry_after_s if state.retry_after_s is not None else backoff_s(state.key, state.stumbles, policy)
+        )
         at = state.at + max(min(wait_s, MOST_POLL_WAIT_S), policy.poll_min_s)
-    elif state.polls == 0:
-        at = state.accepted_at + policy.first_poll_s * _jitter(state.key, state.tries)
     else:
-        elapsed_s = state.at - state.accepted_at
-        at = state.at + min(max(elapsed_s * policy.poll_share, policy.poll_min_s), policy.poll_max_s)
+        at = look_at(policy, accepted_at=state.accepted_at, seen_at=state.at if state.polls else None)
     if at > state.accepted_at + policy.retention_s:
         return GiveUp(
             at=state.accepted_at + policy.retention_s, code="wanspec.Expired",
@@ -407,21 +385,10 @@ def _decide_waiting(state: State, policy: Policy) -> Command:
 
 
 def _decide_fetching(state: State, policy: Policy) -> Command:
-    at = state.at if not state.stumbles else state.at + _backoff(state.key, state.stumbles, policy)
+    at = state.at if not state.stumbles else state.at + backoff_s(state.key, state.stumbles, policy)
     if at > state.accepted_at + policy.retention_s:
         return GiveUp(
             at=at, code="wanspec.ResultLost",
             message=f"task {state.task_id} succeeded, but its links died before the result could be downloaded",
         )  # fmt: skip
     return Fetch(at=at)
-
-
-def _backoff(key: str, nth: int, policy: Policy) -> float:
-    """Exponential, with jitter, capped; in seconds."""
-    return float(min(policy.backoff_s * 2.0 ** min(nth - 1, 30), policy.backoff_max_s) * _jitter(key, nth))
-
-
-def _jitter(key: str, nth: int) -> float:
-    """0.75 … 1.25, the same for the same key and try, so that a run can be repeated exactly."""
-    digest = hashlib.sha256(f"{key}/{nth}".encode()).digest()
-    return 0.75 + int.from_bytes(digest[:4], "big") / 2**32 / 2

@@ -1,18 +1,22 @@
 """The service's temporary upload: a policy for each file, a form with the file last, an `oss://` address for 48 hours.
 
 Uploads are free and private, so they are repeated under a new policy when anything goes wrong. An address is good for one
-model and is used again within a run while it has an hour left.
+model and is used again, by every run over the same ledger, while it has an hour left by the service's clock. When the service
+does not take an address that was used again, it is forgotten and the file is uploaded anew.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
 from wanspec.carry import policy_request, read_policy, upload_fields
 from wanspec.contract import Contract, LocalMedia, Retry
 from wanspec.errors import MaybeSent, NotSent, WanspecError
 from wanspec.event import Refused
-from wanspec.line import Line
+from wanspec.ledger import Ledger
+from wanspec.line import ACCOUNT, Line
 from wanspec.media import read_media
 from wanspec.wire import Reply
 
@@ -26,10 +30,14 @@ SPARE_S = 3600.0
 class Uploader:
     """Uploads local files and remembers their addresses by (digest, model)."""
 
-    def __init__(self, line: Line, contract: Contract) -> None:
+    def __init__(self, line: Line, contract: Contract, ledger: Ledger, *, outlives_run: bool) -> None:
         self._line = line
         self._contract = contract
+        self._ledger = ledger
+        #: an embedded mock is gone with its run, and its uploads with it
+        self._outlives_run = outlives_run
         self._known: dict[tuple[str, str], tuple[str, float]] = {}
+        self._fresh: set[str] = set()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
 
     async def address(self, media: LocalMedia, model: str) -> str | Refused | None:
@@ -41,13 +49,19 @@ class Uploader:
         key = (media.facts.sha256, model)
         async with self._locks.setdefault(key, asyncio.Lock()):
             known = self._known.get(key)
-            if known is not None and known[1] > self._line.now() + SPARE_S:
+            if known is None and self._outlives_run:
+                known = await self._ledger.upload(ACCOUNT, *key)
+            if known is not None and known[1] > self._line.service_now() + SPARE_S:
+                self._known[key] = known
                 return known[0]
             refusals, wait_s = 0, 2.0
             while not self._line.is_stopping:
                 answer = await self._once(media, model)
                 if isinstance(answer, str):
-                    self._known[key] = (answer, self._line.now() + self._contract.service["upload"]["link_s"])
+                    dies_at = self._line.service_now() + self._contract.service["upload"]["link_s"]
+                    self._known[key] = (answer, dies_at)
+                    self._fresh.add(answer)
+                    await self._ledger.note_upload(ACCOUNT, *key, answer, dies_at)
                     return answer
                 if isinstance(answer, Refused):
                     refusals += 1
@@ -58,6 +72,19 @@ class Uploader:
                     return None
                 wait_s = min(wait_s * 2, MOST_WAIT_S)
             return None
+
+    async def is_outdated(self, files: Sequence[LocalMedia], model: str, sent: AbstractSet[str] | None) -> bool:
+        """After a file of a request could not be read: whether another upload may help; addresses that failed are forgotten.
+
+        `sent` are the addresses that the request had; None when it was sent by another run.
+        """
+        for media in files:
+            key = (media.facts.sha256, model)
+            known = self._known.get(key) or await self._ledger.upload(ACCOUNT, *key)
+            if known is not None and known[0] not in self._fresh and (sent is None or known[0] in sent):
+                self._known.pop(key, None)
+                await self._ledger.forget_upload(known[0])
+        return bool(files) and (sent is None or not sent <= self._fresh)
 
     async def _once(self, media: LocalMedia, model: str) -> str | Refused | WanspecError:
         try:

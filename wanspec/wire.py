@@ -23,9 +23,8 @@ from wanspec.contract.faults import Faults
 from wanspec.event import Accepted, Event, Progressed, Refused, Result, Stumbled, Succeeded
 
 __all__ = [
-    "Reply", "Request", "Row", "cancel_request", "expires_at",
-    "list_request", "query_request", "read_list", "read_query", "read_submit",
-    "redacted", "submit_request",
+    "Reply", "Request", "Row", "cancel_request", "date_of", "expires_at", "list_request", "query_request", "read_list",
+    "read_query", "read_submit", "redacted", "submit_request",
 ]  # fmt: skip
 
 TASKS = "/tasks"
@@ -68,6 +67,8 @@ class Row:
     model: str
     created_at: float
     request_id: str = ""
+    #: which key of the account made it
+    key_id: str = ""
 
 
 def submit_request(path: str, body: Mapping[str, Any]) -> Request:
@@ -88,18 +89,19 @@ def cancel_request(task_id: str) -> Request:
 
 
 def list_request(
-    model: str, since: float, until: float, contract: Contract, *, page: int = 1, size: int = 50
+    model: str | None, since: float, until: float, contract: Contract, *, page: int = 1, size: int = 50
 ) -> Request:
-    """One page of the tasks of a model in a window of epoch seconds (the service counts in its own zone)."""
+    """One page of the tasks of a model, or of all, in a window of epoch seconds (the service counts in its own zone)."""
     zone = timedelta(hours=contract.service["utc_offset_h"])
 
     def stamp(at: float) -> str:
         return (datetime.fromtimestamp(at, UTC) + zone).strftime("%Y%m%d%H%M%S")
 
     query = {
-        "start_time": stamp(since), "end_time": stamp(until), "model_name": model,
-        "page_no": str(page), "page_size": str(size),
+        "start_time": stamp(since), "end_time": stamp(until), "page_no": str(page), "page_size": str(size),
     }  # fmt: skip
+    if model is not None:
+        query["model_name"] = model
     return Request(method="GET", path=TASKS, query=query)
 
 
@@ -115,7 +117,10 @@ def read_submit(reply: Reply, at: float, faults: Faults) -> Event:
     fault = faults.find("submit", reply.status, code, message or _head(reply))
     said_so = body is not None and code is not None and 400 <= reply.status < 500 and reply.status != 408
     if not said_so or fault is None or fault.retry is Retry.RECONCILE:
-        return Stumbled(at=at, maybe_sent=True, what=_what(reply, code, message), retry=Retry.RECONCILE)
+        return Stumbled(
+            at=at, maybe_sent=True, what=_what(reply, code, message), retry=Retry.RECONCILE,
+            retry_after_s=_retry_after(reply),
+        )  # fmt: skip
     return Refused(
         at=at, code=code or "", message=redacted(message), retry=fault.retry, http=reply.status,
         request_id=_text(body.get("request_id")) if body else "", retry_after_s=_retry_after(reply),
@@ -167,6 +172,7 @@ def _succeeded(body: dict[str, Any], output: dict[str, Any], at: float, model: M
         orig_prompt=_text(output.get("orig_prompt") or first.get("orig_prompt")),
         actual_prompt=_text(output.get("actual_prompt") or first.get("actual_prompt")),
         expires_at=min(dates, default=None),
+        took_s=_seconds_between(output.get("submit_time"), output.get("end_time")),
         request_id=request_id,
     )
 
@@ -202,6 +208,7 @@ def read_list(reply: Reply) -> tuple[list[Row], int] | None:
             model=_text(each.get("model_name")),
             created_at=_epoch_s(each.get("gmt_create") or each.get("start_time")),
             request_id=_text(each.get("request_id")),
+            key_id=str(each.get("api_key_id") or ""),
         )
         for each in data
         if isinstance(each, dict)
@@ -249,6 +256,23 @@ def _retry_after(reply: Reply) -> float | None:
         return max((wanted - now).total_seconds(), 0.0)
     except (KeyError, TypeError, ValueError, IndexError):
         return None
+
+
+def date_of(reply: Reply) -> float | None:
+    """The service's clock as the reply shows it, in epoch seconds; it counts whole seconds."""
+    try:
+        return parsedate_to_datetime(reply.headers["date"]).timestamp()
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
+def _seconds_between(begin: object, end: object) -> float | None:
+    """Between two times of one task body, which have no zone but the same one."""
+    try:
+        seconds = (datetime.fromisoformat(_text(end)) - datetime.fromisoformat(_text(begin))).total_seconds()
+    except (TypeError, ValueError):
+        return None
+    return seconds if seconds >= 0 else None
 
 
 def _epoch_s(value: object) -> float:

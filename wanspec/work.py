@@ -23,6 +23,8 @@ class Work:
     seen: int
     #: of another spec: it is brought to its end for the seat that it holds, never submitted, and its outputs wait for its spec
     is_stray: bool = False
+    #: where its uploaded files were when it was last sent; None when this run has not sent it
+    uploads: frozenset[str] | None = None
 
     @property
     def job(self) -> Job:
@@ -63,6 +65,8 @@ class Outcome:
     trouble: WanspecError | None = None
     taken: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    #: tasks in the service's list that no job here knows, where a search has looked
+    strangers: list[str] = field(default_factory=list)
     interrupted: bool = False
     #: jobs of chains by full address: with the inputs that came, and why they could not run
     arrived: dict[str, Job] = field(default_factory=dict)

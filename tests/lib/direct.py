@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ class DirectTransport:
     def __init__(self, service: Service, clock: VirtualClock) -> None:
         self.service = service
         self.clock = clock
+        self.refused = 0
         self.fault: Callable[[str, int], str] = lambda kind, nth: ""
         self.counts: dict[str, int] = {}
 
@@ -82,16 +84,18 @@ class DirectTransport:
                 headers=headers,
                 body=request.body,
             ),
-            self.clock.now(),
+            self.clock.true_now(),
         )
+        date = {"date": formatdate(self.clock.true_now(), usegmt=True)}
+        self.refused += answer.status == 429
         await asyncio.sleep(LATENCY_S)
         if answer.then:
             raise MaybeSent("the connection was closed")
-        return Reply(status=answer.status, headers=dict(answer.headers), body=_bytes(answer))
+        return Reply(status=answer.status, headers=date | dict(answer.headers), body=_bytes(answer))
 
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
         await self._trouble("before_upload")
-        answer = self.service.results.upload(fields, data, self.clock.now())
+        answer = self.service.results.upload(fields, data, self.clock.true_now())
         return Reply(status=answer.status, body=_bytes(answer))
 
     @asynccontextmanager
@@ -99,7 +103,7 @@ class DirectTransport:
         await self._trouble("before_download")
         parts = urlsplit(url)
         call = Call(method="GET", path=parts.path, query=dict(parse_qsl(parts.query)))
-        answer = self.service.handle(call, self.clock.now())
+        answer = self.service.handle(call, self.clock.true_now())
         if answer.then == "close":
             raise MaybeSent("the connection was closed")
         data = small_file(answer.picture.format) if answer.picture else _bytes(answer)
@@ -162,14 +166,23 @@ def _bytes(answer: Answer) -> bytes:
 class Bench:
     """A service, a ledger and a store that outlive the processes that use them."""
 
-    def __init__(self, root: Path, scenario: Scenario | None = None, policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        scenario: Scenario | None = None,
+        policy: Policy | None = None,
+        *,
+        poll_s: float | None = None,
+        origin: str = "mock",
+    ) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
         self.clock = VirtualClock()
         self.service = Service(load_contract(), scenario or Scenario())
         self.settings = Settings(
-            origin="mock", base_url="", project=root, concurrency=None, policy=policy or Policy(), poll_s=None
+            origin=origin, base_url="", project=root, concurrency=None, policy=policy or Policy(), poll_s=poll_s
         )
+        self.refused = 0
         self.changes: list[Change] = []
         self.plan: Plan
         self._loaded: dict[str, Loaded] = {}
@@ -193,10 +206,10 @@ class Bench:
     ) -> Outcome:
         """One life of a process: open, plan, run, close. A Crash leaves everything as it is."""
         ledger = await SqliteLedger.open(self.settings.home / "ledger.db", self.settings.origin)
+        transport = DirectTransport(self.service, self.clock)
         try:
             session = Session(self.settings, self.load(text), ledger)
             self.plan = await session.plan()
-            transport = DirectTransport(self.service, self.clock)
             transport.fault = fault
             session.ledger = FaultyLedger(ledger, transport._trouble)  # type: ignore[assignment]
             running = asyncio.ensure_future(
@@ -207,6 +220,7 @@ class Bench:
                 await while_running(session)
             return await running
         finally:
+            self.refused += transport.refused
             await ledger.close()
 
     async def look(self, text: str, act: Callable[[Session], Any]) -> None:

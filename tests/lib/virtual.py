@@ -77,12 +77,17 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The loop's time as a wanspec Clock, from EPOCH on; `skew_s` sets the wall clock off."""
+    """The loop's time as a wanspec Clock, from EPOCH on; `skew_s` has passed before, `wrong_s` the wall clock is off."""
 
-    def __init__(self, skew_s: float = 0.0) -> None:
+    def __init__(self, skew_s: float = 0.0, wrong_s: float = 0.0) -> None:
         self.skew_s = skew_s
+        self.wrong_s = wrong_s
 
     def now(self) -> float:
+        return self.true_now() + self.wrong_s
+
+    def true_now(self) -> float:
+        """What a clock that is right would show."""
         return EPOCH + self.skew_s + asyncio.get_running_loop().time()
 
     def boot(self) -> float:

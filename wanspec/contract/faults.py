@@ -63,10 +63,10 @@ class Fault:
 class Faults:
     """The catalogue in order."""
 
-    def __init__(self, rows: tuple[Fault, ...], advice: dict[str, str]) -> None:
+    def __init__(self, rows: tuple[Fault, ...], classes: dict[str, dict[str, Any]]) -> None:
         self.rows = rows
         self.by_id = {row.id: row for row in rows}
-        self._advice = advice
+        self._classes = classes
 
     @classmethod
     def from_data(cls, data: dict[str, Any]) -> Faults:
@@ -85,11 +85,15 @@ class Faults:
                     confidence=row["confidence"],
                 )
             )
-        return cls(tuple(rows), {name: each["advice"] for name, each in data["retry_classes"].items()})
+        return cls(tuple(rows), data["retry_classes"])
 
     def find(self, phase: str, http: int | None, code: str | None, message: str) -> Fault | None:
         """The first row that fits; None for an answer that the catalogue does not know."""
         return next((row for row in self.rows if row.matches(phase, http, code, message)), None)
 
     def advice(self, retry: Retry) -> str:
-        return self._advice[retry]
+        return str(self._classes[retry]["advice"])
+
+    def slows(self, retry: Retry | None) -> frozenset[str]:
+        """Which limits an answer of this class to a submit cuts for all jobs of the model: `running`, `rate`."""
+        return frozenset() if retry is None else frozenset(self._classes[retry].get("slows", ()))

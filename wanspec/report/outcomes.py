@@ -14,6 +14,8 @@ from wanspec.work import Outcome
 
 __all__ = ["exit_code", "outcome_data", "outcome_text"]
 
+MOST_NAMED = 10
+
 
 def exit_code(plan: Plan, outcome: Outcome, *, stopped_by: int | None = None, submits: bool = True) -> int:
     """The exit code of a run; `stopped_by` is 130 or 143 after a signal. 5 wins over 4, 4 over 1.
@@ -60,6 +62,7 @@ def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: 
     lines += [
         f"  orphan: task {each} belongs to no job here; it will be billed if it succeeds" for each in outcome.orphans
     ]
+    lines += _strangers(outcome.strangers)
     for model, refusal in outcome.halted_models.items():
         lines.append(f"stopped submitting {model}: {refusal.code}: {refusal.message}")
         lines.append(f"  help: {contract.faults.advice(refusal.retry)}")
@@ -96,6 +99,18 @@ def _about(state: State, action: Action, contract: Contract) -> list[str]:
         bad = [result for result in state.results if not result.url]
         return [f"{len(bad)} of {len(state.results)} results failed: {bad[0].code}: {bad[0].message}"]
     return []
+
+
+def _strangers(task_ids: Sequence[str]) -> list[str]:
+    if not task_ids:
+        return []
+    named = ", ".join(task_ids[:MOST_NAMED]) + (
+        f" and {len(task_ids) - MOST_NAMED} more" if len(task_ids) > MOST_NAMED else ""
+    )
+    return [
+        f"  tasks of this account that no job here knows: {named}",
+        "  help: another tool may have made them with this key",
+    ]
 
 
 def _account_help(what: str, base_url: str) -> str:
@@ -143,6 +158,7 @@ def outcome_data(plan: Plan, outcome: Outcome, code: int, written: Sequence[str]
         "written": list(written),
         "orphans": outcome.orphans,
         "stopped_early": outcome.early,
+        "strangers": outcome.strangers,
         "jobs": jobs,
     }
 
