@@ -114,6 +114,7 @@ def test_a_word_of_the_list_is_never_a_verdict(tmp_path: Path, word: str) -> Non
     answering(bench, reword)
     assert done(run_virtual(lambda: bench.run(spec_text(10, model=FLASH))))
     assert set(bench.tasks_by_fingerprint().values()) == {1}
+    assert statistics.mean(late(bench)) < 6.0
 
 
 @pytest.mark.parametrize(
