@@ -1,6 +1,6 @@
 """The control surface of a running mock, all under `/_mock/`: look at it, reset it, change what it will do.
 
-GET health · GET tasks · GET bill · GET requests[?kind=] · POST reset · GET/PUT scenario
+GET health · GET tasks · GET bill · GET verdict[?done=1&downloads=0] · GET requests[?kind=] · POST reset · GET/PUT scenario
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ def add_control(app: web.Application, service: Service, now: Callable[[], float]
         ("GET", "health", _health(service, now)),
         ("GET", "tasks", _tasks(service, now)),
         ("GET", "bill", _bill(service, now)),
+        ("GET", "verdict", _verdict(service, now)),
         ("GET", "requests", _requests(service)),
         ("POST", "reset", _reset(service)),
         ("GET", "scenario", _scenario(service)),
@@ -68,6 +69,14 @@ def _bill(service: Service, now: Callable[[], float]) -> Handler:
         return web.json_response(service.bill())
 
     return bill
+
+
+def _verdict(service: Service, now: Callable[[], float]) -> Handler:
+    async def verdict(request: web.Request) -> web.StreamResponse:
+        done, downloads = request.query.get("done") == "1", request.query.get("downloads") != "0"
+        return web.json_response(service.verdict(now(), done=done, downloads=downloads))
+
+    return verdict
 
 
 def _requests(service: Service) -> Handler:

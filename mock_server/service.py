@@ -23,6 +23,7 @@ from mock_server.results import Results
 from mock_server.scenario import Fault, Scenario
 from mock_server.shapes import Made, made_from, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
+from mock_server.verdict import Judge
 from wanspec.contract import Checker, Contract, Model
 from wanspec.contract.keywords import Probe, at_path
 from wanspec.contract.media import data_uri_bytes
@@ -50,6 +51,8 @@ class Service:
         self._checker = Checker(contract, probe=probe)
         self._shape_of = shape_of
         self.journal = Journal()
+        self.judge = Judge(self.task_of)
+        self.journal.watchers.append(self.judge.see)
         self.reset()
 
     def check_scenario(self, scenario: Scenario) -> None:
@@ -75,6 +78,7 @@ class Service:
         """Forget everything but the scenario."""
         self.queues = Queues(self._running_limit)
         self.journal.clear()
+        self.judge.reset()
         self._seen = Seen()
         self.calls: dict[str, int] = {}
         self.peak_running: dict[str, int] = {}
@@ -112,7 +116,7 @@ class Service:
     def _ask_for(self, task_id: str) -> None:
         """Note the task that a call is about."""
         self._seen.task_id = task_id
-        if (task := self.queues.tasks.get(task_id) or self.at_once.get(task_id)) is not None:
+        if (task := self.task_of(task_id)) is not None:
             self._seen.model = task.model
 
     def _route(self, call: Call, path: str, now: float) -> tuple[str, Answer]:
@@ -399,6 +403,10 @@ class Service:
 
     # ---- small things
 
+    def task_of(self, task_id: str) -> Task | None:
+        """The task of an id, made at once or to be asked for."""
+        return self.queues.tasks.get(task_id) or self.at_once.get(task_id)
+
     def _running_limit(self, model: str) -> int:
         if self.scenario.running_limit is not None:
             return self.scenario.running_limit
@@ -408,6 +416,11 @@ class Service:
     def bill(self) -> dict[str, Any]:
         """What the account owes."""
         return bill_of(self.queues.tasks.values(), self.at_once.values())
+
+    def verdict(self, now: float, *, done: bool = False, downloads: bool = True) -> dict[str, Any]:
+        """What the clients have done wrong; see `Judge.verdict`."""
+        self.queues.advance(now)
+        return self.judge.verdict(now, done=done, downloads=downloads)
 
 
 def _fingerprint(body: Mapping[str, Any]) -> str:

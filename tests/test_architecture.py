@@ -32,8 +32,10 @@ LAYERS = {
 }  # fmt: skip
 MOCK_CORE = [
     f"mock_server.{name}"
-    for name in ("answers", "journal", "rates", "records", "results", "scenario", "service", "shapes", "tasks")
-]
+    for name in (
+        "answers", "journal", "manners", "rates", "records", "results", "scenario", "service", "shapes", "tasks", "verdict",
+    )
+]  # fmt: skip
 IMPURE = {
     "time", "random", "secrets", "os", "io", "socket", "ssl", "asyncio", "threading", "subprocess", "tempfile", "shutil", "sqlite3",
     "urllib.request", "http", "aiohttp", "requests", "glob", "sys", "uuid",

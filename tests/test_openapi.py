@@ -463,7 +463,7 @@ async def browse(browser: Browser, clock: list[float]) -> None:
     await browser.ask("GET", link[1].partition("?")[0])
     await browser.ask("PUT", "/_mock/scenario", json={"faults": [{"on": "download", "do": "500", "times": 9}]})
     await browser.ask("GET", link[1])
-    for name in ("health", "tasks", "bill", "requests", "requests?kind=poll", "scenario"):
+    for name in ("health", "tasks", "bill", "requests", "requests?kind=poll", "verdict?done=1", "scenario"):
         await browser.ask("GET", f"/_mock/{name}")
     policy = (await browser.ask("GET", f"{BASE}/uploads?action=getPolicy&model=x", headers=BEARER))["data"]
     for change in ({}, {}, {"Signature": "wrong"}, {"file": None}):

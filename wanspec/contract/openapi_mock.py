@@ -108,10 +108,24 @@ def control_paths() -> dict[str, Schema]:
             ("limit", WHOLE, "the last ones only"),
         )
     ]
+    verdict = _control("get_verdict", "What the clients have done wrong", "MockVerdict")
+    verdict["parameters"] = [
+        {
+            "name": name,
+            "in": "query",
+            "schema": {"type": "string", "enum": ["0", "1"], "default": usual},
+            "description": text,
+        }
+        for name, usual, text in (
+            ("done", "0", "1: the clients have ended; what they have not done by now is left undone"),
+            ("downloads", "1", "0: nobody need fetch results"),
+        )
+    ]
     return {
         "/_mock/health": {"get": _control("get_health", "Whether it is there, and its time", "MockHealth")},
         "/_mock/tasks": {"get": _control("get_tasks", "Every task with its request", "MockTasks")},
         "/_mock/bill": {"get": _control("get_bill", "What the account owes at list price", "MockBill")},
+        "/_mock/verdict": {"get": verdict},
         "/_mock/requests": {"get": requests},
         "/_mock/reset": {"post": _control("reset", "Forget everything but the scenario", "MockDone")},
         "/_mock/scenario": {"get": _control("get_scenario", "What it shall do", "MockScenario"), "put": put},
@@ -134,7 +148,8 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "As the mock saw it; the key is never told, only its alias.",
         n=MORE, at=NUMBER, kind={"type": "string", "enum": list(KINDS)}, method=TEXT, path=TEXT, status=WHOLE, code=TEXT,
         key_alias=TEXT, account=TEXT, model=TEXT, task_id=TEXT, fingerprint=TEXT,
-        retry_after_s={"type": ["number", "null"]}, fault=TEXT, answered={"type": "boolean"}, sdk=TEXT,
+        retry_after_s={"type": ["number", "null"]}, fault=TEXT, answered={"type": "boolean"}, sdk=TEXT, task_status=TEXT,
+        repeat={"type": "boolean"},
     )  # fmt: skip
     money: Schema = {"type": "object", "additionalProperties": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}}
     return {
@@ -143,6 +158,10 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "MockBill": record(
             "Money by currency; seconds of video.",
             tasks=WHOLE, succeeded=WHOLE, failed=WHOLE, images=WHOLE, seconds=NUMBER, money=money,
+        ),
+        "MockVerdict": record(
+            "`counts` names every rule; `ok` when there is no finding.",
+            ok={"type": "boolean"}, findings={"type": "array", "items": _finding()}, counts=counts,
         ),
         "MockRequests": record("`at` in epoch seconds.", requests={"type": "array", "items": call}),
         "MockDone": record("", ok=done),
@@ -160,6 +179,15 @@ def _task(contract: Contract) -> Schema:
         request={"type": "object"}, fingerprint={"type": "string", "description": "of the request"}, key_alias=TEXT,
         created_at=NUMBER, ended_at={"type": ["number", "null"]}, charge=text_or_null,
         fault={"type": ["array", "null"], "prefixItems": [TEXT, TEXT], "description": "code and message of its failure"},
+    )  # fmt: skip
+
+
+def _finding() -> Schema:
+    texts: Schema = {"type": "array", "items": TEXT}
+    return record(
+        "What one key did to one model against one rule; calls and task_ids name the first of count.",
+        rule=TEXT, severity={"type": "string", "enum": ["error", "warning"]}, count=MORE, key_alias=TEXT, model=TEXT,
+        task_ids=texts, calls={"type": "array", "items": MORE}, seen=texts, why=TEXT, cure=TEXT, fact=TEXT,
     )  # fmt: skip
 
 
