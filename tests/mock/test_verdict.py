@@ -14,6 +14,7 @@ from mock_server.manners import EXTRA_POLLS, HASTY_S, LEFT_S, RULES, SILENT_S
 from mock_server.tasks import Task
 from mock_server.verdict import SWEEP_EVERY, TARGETS, Judge
 from wanspec.contract import load_contract
+from wanspec.contract.openapi_mock import RULES as DOCUMENTED
 
 KEY = "a1b2c3d4"
 
@@ -210,6 +211,7 @@ def test_what_a_client_does_wrong_is_found(name: str) -> None:
 
 def test_every_rule_is_broken_by_a_journal() -> None:
     assert {rule for counts, _ in GUILTY.values() for rule in counts} == set(RULES)
+    assert tuple(RULES) == DOCUMENTED
 
 
 def test_a_client_at_work_is_given_time() -> None:

@@ -21,6 +21,11 @@ MORE: Schema = {"type": "integer", "minimum": 1}
 XML = "application/xml"
 #: of calls, as the journal tells them apart
 KINDS = ("create", "poll", "list", "cancel", "upload", "download", "quota", "other")
+#: of the verdict on clients
+RULES = (
+    "double_submit", "resubmitted_on_poll_error", "task_abandoned", "result_never_downloaded", "downloaded_after_expiry",
+    "polled_above_limit", "retry_after_ignored", "no_backoff", "polled_after_end",
+)  # fmt: skip
 #: media types of results, by the `output.format` of models
 FORMATS = {"mp4": "video/mp4", "png": "image/png", "jpeg": "image/jpeg"}
 #: what a fault of a scenario can do, by what it happens on; on a task: any row of the error catalogue
@@ -161,7 +166,8 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         ),
         "MockVerdict": record(
             "`counts` names every rule; `ok` when there is no finding.",
-            ok={"type": "boolean"}, findings={"type": "array", "items": _finding()}, counts=counts,
+            ok={"type": "boolean"}, findings={"type": "array", "items": _finding()},
+            counts=record("", **dict.fromkeys(RULES, WHOLE)),
         ),
         "MockRequests": record("`at` in epoch seconds.", requests={"type": "array", "items": call}),
         "MockDone": record("", ok=done),
@@ -186,7 +192,7 @@ def _finding() -> Schema:
     texts: Schema = {"type": "array", "items": TEXT}
     return record(
         "What one key did to one model against one rule; calls and task_ids name the first of count.",
-        rule=TEXT, severity={"type": "string", "enum": ["error", "warning"]}, count=MORE, key_alias=TEXT, model=TEXT,
+        rule={"type": "string", "enum": list(RULES)}, severity={"type": "string", "enum": ["error", "warning"]}, count=MORE, key_alias=TEXT, model=TEXT,
         task_ids=texts, calls={"type": "array", "items": MORE}, seen=texts, why=TEXT, cure=TEXT, fact=TEXT,
     )  # fmt: skip
 
