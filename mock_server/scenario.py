@@ -17,7 +17,7 @@ Span = tuple[float, float]
 #: what a fault can do, by what it happens on
 EFFECTS: dict[str, tuple[str, ...]] = {
     "create": ("lost", "lost_500", "lost_502", "drop", "429", "500"),
-    "poll": ("drop", "429", "500", "502", "unknown"),
+    "poll": ("drop", "429", "500", "502", "503", "unknown"),
     "list": ("drop", "429", "500", "empty"),
     "download": ("drop", "500", "403", "truncate"),
     "task": (),  # any row of the error catalogue, by its id

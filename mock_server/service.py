@@ -379,6 +379,8 @@ class Service:
                 return self._refuse("rate_quota")
             case "500":
                 return self._refuse("submit_internal")
+            case "503":
+                return dataclasses.replace(self._refuse("submit_internal"), status=503)
             case "403":
                 return xml(403, "AccessDenied", "Request has expired.")
             case "unknown":

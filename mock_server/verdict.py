@@ -59,7 +59,8 @@ class _Story:
     told: str = ""
     told_n: int = 0
     extra_polls: int = 0
-    #: files fetched, as bits
+    #: files that were made, and those that were fetched, as bits
+    count: int = 1
     files: int = 0
     #: an equal task was made later: its id and number, whether the list was read in between, what query failed before
     again: str = ""
@@ -140,7 +141,7 @@ class Judge:
             n=entry.n, key=entry.key_alias, model=entry.model, is_lost=is_lost, has_id=not is_at_once, last_at=entry.at
         )
         if task is not None and is_at_once and not is_lost:
-            story.told, story.told_n = task.status, entry.n
+            story.told, story.told_n, story.count = task.status, entry.n, task.count
         latest = (entry.key_alias, entry.fingerprint)
         first = self._stories.get(self._latest.get(latest, ""))
         if first is not None and not entry.repeat:
@@ -167,6 +168,8 @@ class Judge:
                 self._find("polled_after_end", entry, story, seen)
         elif entry.answered and entry.task_status in ENDS:
             story.told, story.told_n = entry.task_status, entry.n
+            task = self._task_of(entry.task_id)
+            story.count = task.count if task is not None else 1
 
     def _see_download(self, entry: Entry, story: _Story) -> None:
         if entry.method == "GET" and entry.answered and entry.status in (200, 206):
@@ -228,6 +231,11 @@ class Judge:
         ]
         counts = {rule: sum(each.count for each in findings if each.rule == rule) for rule in RULES}
         return {"ok": not findings, "findings": [each.as_json() for each in findings], "counts": counts}
+
+    def delivered(self, *, downloads: bool = True) -> int:
+        """Of how many tasks the client has every file; without `downloads`: of how many it was told that they succeeded."""
+        told = [each for each in self._stories.values() if each.told == "SUCCEEDED"]
+        return sum(not downloads or each.files.bit_count() >= each.count for each in told)
 
     def _omissions(
         self, task_id: str, story: _Story, now: float, done: bool

@@ -14,7 +14,8 @@ import click
 from mock_server.app import MockServer
 from mock_server.scenario import Scenario, scenario_from
 from wanspec.api import Session
-from wanspec.cli.options import contract_option
+from wanspec.cli.judging import chaos, report
+from wanspec.cli.options import contract_option, span
 from wanspec.clock import Clock, ScaledClock
 from wanspec.contract import Contract
 from wanspec.errors import SettingsError
@@ -40,6 +41,10 @@ async def embedded_mock(session: Session, clock: Clock) -> AsyncIterator[tuple[s
 @click.group()
 def mock() -> None:
     """The local stand-in for the service."""
+
+
+mock.add_command(report)
+mock.add_command(chaos)
 
 
 @mock.command()
@@ -74,9 +79,9 @@ def serve(
     """Serve until interrupted. The base address is the first line on stdout."""
     changes: dict[str, Any] = {"check": not no_check}
     if pending is not None:
-        changes["pending_s"] = _span("--pending", pending)
+        changes["pending_s"] = span("--pending", pending)
     if running is not None:
-        changes["running_s"] = _span("--running", running)
+        changes["running_s"] = span("--running", running)
     if api_keys:
         changes["api_keys"] = api_keys
     if running_limit is not None:
@@ -109,14 +114,3 @@ async def _serve(scenario: Scenario, contract: Contract, host: str, port: int, s
             await stopped.wait()
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", hint="another --port?") from error
-
-
-def _span(name: str, text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    try:
-        span = float(low), float(high or low)
-    except ValueError:
-        span = (-1.0, 0.0)
-    if not 0 <= span[0] <= span[1] < float("inf"):
-        raise click.BadParameter(f"{text!r} is not LOW or LOW:HIGH in seconds", param_hint=name)
-    return span

@@ -31,7 +31,7 @@ FORMATS = {"mp4": "video/mp4", "png": "image/png", "jpeg": "image/jpeg"}
 #: what a fault of a scenario can do, by what it happens on; on a task: any row of the error catalogue
 EFFECTS = {
     "create": ("lost", "lost_500", "lost_502", "drop", "429", "500"),
-    "poll": ("drop", "429", "500", "502", "unknown"),
+    "poll": ("drop", "429", "500", "502", "503", "unknown"),
     "list": ("drop", "429", "500", "empty"),
     "download": ("drop", "500", "403", "truncate"),
 }
@@ -192,8 +192,9 @@ def _finding() -> Schema:
     texts: Schema = {"type": "array", "items": TEXT}
     return record(
         "What one key did to one model against one rule; calls and task_ids name the first of count.",
-        rule={"type": "string", "enum": list(RULES)}, severity={"type": "string", "enum": ["error", "warning"]}, count=MORE, key_alias=TEXT, model=TEXT,
-        task_ids=texts, calls={"type": "array", "items": MORE}, seen=texts, why=TEXT, cure=TEXT, fact=TEXT,
+        rule={"type": "string", "enum": list(RULES)}, severity={"type": "string", "enum": ["error", "warning"]}, count=MORE,
+        key_alias=TEXT, model=TEXT, task_ids=texts, calls={"type": "array", "items": MORE}, seen=texts, why=TEXT, cure=TEXT,
+        fact=TEXT,
     )  # fmt: skip
 
 
