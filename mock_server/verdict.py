@@ -261,11 +261,10 @@ class Judge:
                 more = f"; call {story.again_n} made an equal task" if story.again_n else ""
                 yield "task_abandoned", f"made by call {story.n}{lost}; {how}{more}", (story.n,)
         elif story.told == "SUCCEEDED" and (done or idle_s > LEFT_S):
-            count, got = (task.count if task is not None else 1), story.files.bit_count()
-            if got < count:
-                seen = (
-                    f"call {story.told_n} told of {count} file{'s' if count > 1 else ''}; {got or 'none'} fetched whole"
-                )
+            got = story.files.bit_count()
+            if got < story.count:
+                files = f"{story.count} file{'s' if story.count > 1 else ''}"
+                seen = f"call {story.told_n} told of {files}; {got or 'none'} fetched whole"
                 yield "result_never_downloaded", seen, (story.told_n,)
 
     def _is_doubled(self, story: _Story, is_silent: bool) -> bool:

@@ -99,6 +99,9 @@ INNOCENT: dict[str, Story] = {
     "a query failed, an equal job beside it": Story().create("A").trouble("A").create("B").wait(2).whole("A").whole("B"),
     "an equal job after a failure": Story().create("A").end("A", "FAILED").poll("A").create("B").whole("B"),
     "failed, and known from the list": Story().create("A").end("A", "FAILED").wait(1).call("list"),
+    "queries after the end that went wrong": healthy()
+    .wait(5).trouble("A").wait(5).trouble("A").wait(5).trouble("A").wait(5).trouble("A").wait(5).trouble("A"),
+    "ended, a query went wrong, then an equal job": healthy().trouble("A").wait(5).create("B").whole("B"),
     "canceled": Story().create("A").call("cancel", method="POST", task_id="A").end("A", "CANCELED"),
     "a cancel that lost the race": Story().create("A").call("cancel", method="POST", task_id="A").whole("A"),
     "more polls than a few after a cancel": Story()
@@ -153,6 +156,10 @@ GUILTY: dict[str, tuple[dict[str, int], Story]] = {
     "canceled too late, not asked for": (
         {"task_abandoned": 1},
         Story().create("A").call("cancel", method="POST", task_id="A", status=400).end("A"),
+    ),
+    "failed after the last look at the list": (
+        {"task_abandoned": 1},
+        Story().create("A").wait(1).call("list").wait(1).end("A", "FAILED"),
     ),
     "told, and not fetched": ({"result_never_downloaded": 1}, Story().create("A").end("A").poll("A")),
     "three of four fetched": (
@@ -234,10 +241,28 @@ def test_a_task_under_way_is_left_only_by_a_client_that_has_ended() -> None:
 def test_a_blind_second_post_is_seen_at_once_and_another_in_time() -> None:
     """Without a look at the list between the two there is nothing to wait for."""
     assert Story().lost("A").create("B").counts(done=False) == {"double_submit": 1}
+    assert Story().create("A", status=500).create("B").counts(done=False) == {"double_submit": 1}
+    story = Story().create("A").create("B").poll("B")
+    assert story.counts(done=False) == {}
+    assert story.counts() == {"double_submit": 1, "task_abandoned": 1}
     story = Story().lost("A").call("list").create("B")
     assert story.counts(done=False) == {}
     assert story.wait(SILENT_S + 1).counts(done=False) == {"double_submit": 1}
     assert story.poll("A").counts(done=False) == {}
+
+
+def test_a_task_that_is_asked_for_again_was_not_replaced() -> None:
+    story = Story().create("A").wait(1).trouble("A").wait(1).create("B").wait(1).poll("B")
+    assert story.counts(done=False) == {}
+    assert story.wait(SILENT_S + 1).counts(done=False) == {"resubmitted_on_poll_error": 1}
+    assert story.poll("A").wait(SILENT_S + 1).counts(done=False) == {}
+
+
+def test_a_cancel_counts_when_it_was_granted() -> None:
+    for status, counts in ((200, {}), (400, {"task_abandoned": 1})):
+        story = Story().create("A").call("cancel", method="POST", task_id="A", status=status)
+        story.tasks.clear()
+        assert story.counts() == counts
 
 
 def test_the_moment_at_which_a_repeat_is_hasty() -> None:
