@@ -120,7 +120,7 @@ RULES: dict[str, Rule] = {
         severity="warning",
         why="a service in trouble is kept in trouble, and a limit never recovers",
         cure="wait at least a second after 429 and 5xx, twice as long each time, with jitter",
-        fact="limits recover within about a minute; the vendor asks for exponential back-off (high confidence)",
+        fact="limits recover within about a minute (high confidence), and only for who lets them",
     ),
     "polled_after_end": Rule(
         severity="warning",
