@@ -33,7 +33,8 @@ LAYERS = {
 MOCK_CORE = [
     f"mock_server.{name}"
     for name in (
-        "answers", "journal", "manners", "rates", "records", "results", "scenario", "service", "shapes", "tasks", "verdict",
+        "accounts", "answers", "bill", "door", "faults", "journal", "made", "making", "manners", "rates", "reading", "records",
+        "results", "rows", "rules", "scenario", "service", "shapes", "shelf", "state", "tasks", "verdict",
     )
 ]  # fmt: skip
 #: the commands that start a mock; nothing else of wanspec knows that there is one
