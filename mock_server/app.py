@@ -26,7 +26,7 @@ from mock_server.waiting import Waiting
 from mock_server.wire import Wire
 from wanspec.contract import Contract, load_contract
 
-__all__ = ["MockServer", "make_app"]
+__all__ = ["MockServer", "make_app", "unlike_any_other"]
 
 MAX_BODY_BYTES = 128 * 2**20
 SERVICE = web.AppKey("service", Service)
@@ -99,7 +99,7 @@ class MockServer:
         port: int = 0,
     ) -> None:
         self.service = Service(
-            contract or load_contract(), scenario or _unlike_any_other(), shape_of=shape_of, probe=facts_of
+            contract or load_contract(), scenario or unlike_any_other(), shape_of=shape_of, probe=facts_of
         )
         self.clock = Clock(self.service.scenario.clock, now)
         self._host = host
@@ -111,8 +111,8 @@ class MockServer:
 
     async def __aenter__(self) -> MockServer:
         wire = Wire(self._go_down)
-        waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
-        app = make_app(self.service, self.clock, wire, waiting)
+        self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
+        app = make_app(self.service, self.clock, wire, self._waiting)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
         self._stack.push_async_callback(self._runner.cleanup)
@@ -147,6 +147,11 @@ class MockServer:
         await self._listen()
 
     @property
+    def held(self) -> int:
+        """How many questions are held, in mode auto."""
+        return self._waiting.held
+
+    @property
     def url(self) -> str:
         """`http://host:port`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -158,6 +163,6 @@ class MockServer:
         return f"{self.url}/api/v1"
 
 
-def _unlike_any_other() -> Scenario:
+def unlike_any_other() -> Scenario:
     """A scenario whose task ids no earlier mock has given out."""
     return Scenario(seed=int.from_bytes(os.urandom(6), "big"))
