@@ -1,7 +1,7 @@
 """The control surface of a running mock, all under `/_mock/`: look at it, reset it, change what it will do.
 
 GET health · GET tasks[?model=&state=&account=&key=&since=&limit=] · POST tasks/{id} · GET bill · GET requests[?…]
-GET/PUT scenario[?name=] · GET scenarios · GET/POST clock · GET/PUT state · POST reset
+GET verdict[?done=1&downloads=0] · GET/PUT scenario[?name=] · GET scenarios · GET/POST clock · GET/PUT state · POST reset
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def add_control(app: web.Application, service: Service, clock: Clock) -> None:
         ("GET", "/_mock/tasks", control.tasks),
         ("POST", "/_mock/tasks/{id}", control.force),
         ("GET", "/_mock/bill", control.bill),
+        ("GET", "/_mock/verdict", control.verdict),
         ("GET", "/_mock/requests", control.requests),
         ("POST", "/_mock/reset", control.reset),
         ("GET", "/_mock/scenario", control.scenario),
@@ -125,6 +126,10 @@ class Control:
     async def bill(self, _: web.Request) -> web.StreamResponse:
         self._service.queues.advance(self._clock.now())
         return web.json_response(self._service.bill())
+
+    async def verdict(self, request: web.Request) -> web.StreamResponse:
+        done, downloads = request.query.get("done") == "1", request.query.get("downloads") != "0"
+        return web.json_response(self._service.verdict(self._clock.now(), done=done, downloads=downloads))
 
     async def requests(self, request: web.Request) -> web.StreamResponse:
         query = request.query

@@ -14,7 +14,7 @@ from typing import Any
 
 from mock_server.answers import Answer, Call
 
-__all__ = ["KINDS", "Entry", "Journal", "Seen", "entry_of"]
+__all__ = ["KINDS", "Entry", "Journal", "Seen", "entry_of", "kind_of"]
 
 KEPT = 1000
 KINDS = ("create", "poll", "list", "cancel", "upload", "download", "quota", "other")
@@ -52,6 +52,10 @@ class Entry:
     answered: bool = True
     #: user agent, short
     sdk: str = ""
+    #: what the reply said of the task
+    task_status: str = ""
+    #: the client says that this job is meant though an equal one was sent before (`X-Mock-Repeat`)
+    repeat: bool = False
 
     def as_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -120,11 +124,32 @@ class Seen:
 def entry_of(n: int, at: float, kind: str, call: Call, answer: Answer, seen: Seen) -> Entry:
     """The entry of a call that has been answered."""
     said = answer.json if isinstance(answer.json, dict) else {}
+    output = said.get("output", {})
     retry_after = answer.headers.get("Retry-After") if answer.headers else None
     return Entry(
         n=n, at=at, kind=kind, method=call.method, path=call.path, status=answer.status,
-        code=said.get("code") or said.get("output", {}).get("code") or "", key_alias=seen.key_alias, account=seen.account,
+        code=said.get("code") or output.get("code") or _xml_code(answer), key_alias=seen.key_alias, account=seen.account,
         model=seen.model, task_id=seen.task_id, fingerprint=seen.fingerprint,
         retry_after_s=float(retry_after) if retry_after else None, fault=seen.fault, answered=answer.is_answered,
-        sdk=call.headers.get("user-agent", "").partition(";")[0][:60],
+        sdk=call.headers.get("user-agent", "").partition(";")[0][:60], task_status=output.get("task_status", ""),
+        repeat=call.headers.get("x-mock-repeat", "") not in ("", "0"),
     )  # fmt: skip
+
+
+def _xml_code(answer: Answer) -> str:
+    """The code in a refusal of the object store."""
+    if answer.content_type != "application/xml":
+        return ""
+    return answer.body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode()
+
+
+def kind_of(path: str) -> str:
+    """What a path of the API, without its base, is for; `other` for none."""
+    if path.startswith("/services/"):
+        return "create"
+    if path.startswith("/tasks/"):
+        steps = path.split("/")
+        if len(steps) == 3:
+            return "poll"
+        return "cancel" if len(steps) == 4 and steps[3] == "cancel" else "other"
+    return {"/tasks": "list", "/uploads": "upload", "/quotas": "quota", "/models/limits": "quota"}.get(path, "other")

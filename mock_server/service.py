@@ -17,7 +17,7 @@ from mock_server.answers import Answer, Call, Seeded, ok
 from mock_server.bill import Bill
 from mock_server.door import Door, Read, foreign_query, prompt_of
 from mock_server.faults import struck
-from mock_server.journal import Journal, Seen, entry_of
+from mock_server.journal import Journal, Seen, entry_of, kind_of
 from mock_server.making import Maker
 from mock_server.rates import Rates
 from mock_server.records import FILTERS, page_of, quota_page
@@ -27,6 +27,7 @@ from mock_server.rules import AskedWrongly, Rulebook, Subject, Then, check_rule
 from mock_server.scenario import Scenario
 from mock_server.shapes import quota_row, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
+from mock_server.verdict import Judge
 from wanspec.contract import Contract, Model
 from wanspec.contract.keywords import Probe
 
@@ -50,6 +51,8 @@ class Service:
         self.contract = contract
         self.door = Door(contract, probe, shape_of)
         self.journal = Journal()
+        self.judge = Judge(lambda task_id: self.queues.find(task_id))
+        self.journal.watchers.append(self.judge.see)
         self._shape_of = shape_of
         self._rows = contract.faults.by_id
         self._scenario = scenario or Scenario()
@@ -111,6 +114,7 @@ class Service:
         self.rates = Rates()
         self.ledger = Bill(self.contract)
         self.journal.clear()
+        self.judge.reset()
         self._seen = Seen()
         self.calls: dict[str, int] = {}
         self.refusals = 0
@@ -146,7 +150,7 @@ class Service:
             return "download", self._ruled(
                 "download", call, seen, lambda then: self.results.download(call, path, stores, now), is_store=True
             )
-        kind = _kind(call, path)
+        kind = kind_of(path) if call.path.startswith(BASE) else "other"
         if kind == "other" or (kind == "create" and path not in self.contract.service["paths"]):
             return kind, self._refuse("path_not_found")
         if call.method != ("POST" if kind in ("create", "cancel") else "GET"):
@@ -175,7 +179,7 @@ class Service:
 
     def _about(self, task_id: str) -> Task | None:
         """Note the task that a call is about."""
-        task = self.queues.tasks.get(task_id) or self.queues.at_once.get(task_id)
+        task = self.queues.find(task_id)
         self._seen.task_id = task_id
         if task is not None:
             self._seen.model = task.model
@@ -402,16 +406,7 @@ class Service:
         """What the account owes."""
         return self.ledger.as_json(self.queues.tasks.values(), self.queues.at_once.values(), self.region)
 
-
-def _kind(call: Call, path: str) -> str:
-    """What a path of the API is for; `other` for none."""
-    if not call.path.startswith(BASE):
-        return "other"
-    if path.startswith("/services/"):
-        return "create"
-    if path.startswith("/tasks/"):
-        steps = path.split("/")
-        if len(steps) == 3:
-            return "poll"
-        return "cancel" if len(steps) == 4 and steps[3] == "cancel" else "other"
-    return {"/tasks": "list", "/uploads": "upload", "/quotas": "quota", "/models/limits": "quota"}.get(path, "other")
+    def verdict(self, now: float, *, done: bool = False, downloads: bool = True) -> dict[str, Any]:
+        """What the clients have done wrong; see `Judge.verdict`."""
+        self.queues.advance(now)
+        return self.judge.verdict(now, done=done, downloads=downloads)

@@ -102,6 +102,10 @@ class Queues:
         self.at_once[task.id] = task
         heapq.heappush(self._fading, (task.created_at + self._kept_s(), task.id))
 
+    def find(self, task_id: str) -> Task | None:
+        """The task of an id, whether it is to be asked for or its result was the answer."""
+        return self.tasks.get(task_id) or self.at_once.get(task_id)
+
     def open_tasks(self, account: str, model: str) -> int:
         """How many tasks of a lane are waiting or running."""
         return self._open.get((account, model), 0)

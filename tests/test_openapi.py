@@ -507,6 +507,7 @@ async def browse(browser: Browser, clock: list[float]) -> None:
         "tasks?state=*&limit=5",
         "bill",
         "requests?kind=poll",
+        "verdict?done=1",
         "scenario",
         "scenarios",
         "clock",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from direct import Bench, spec_text
 from PIL import Image
-from virtual import run_virtual
+from virtual import EPOCH, run_virtual
 
 from mock_server.answers import Answer
 from mock_server.scenario import Fault, Scenario
@@ -494,3 +494,19 @@ def test_a_list_that_is_refused_is_no_evidence(tmp_path: Path) -> None:
     outcome = run_virtual(lambda: bench.run(spec_text(1)))
     assert [state.phase for state in outcome.states.values()] == [Phase.DONE]
     assert len(bench.service.queues.tasks) == 1
+
+
+def test_a_storm_of_faults_ends_in_a_clean_verdict(tmp_path: Path) -> None:
+    """With unmodified intervals, in virtual time: each job once, each result fetched, nothing to say against us."""
+    troubles = (
+        ("create", "lost", 1, 2), ("create", "lost_500", 1, 5), ("create", "429", 5, 7), ("poll", "drop", 4, 0),
+        ("poll", "503", 8, 6), ("poll", "429", 8, 16), ("poll", "unknown", 3, 30), ("list", "500", 1, 0),
+        ("download", "truncate", 3, 0), ("download", "500", 6, 5),
+    )  # fmt: skip
+    faults = tuple(Fault(on=on, do=do, times=times, skip=skip) for on, do, times, skip in troubles)
+    bench = Bench(tmp_path, Scenario(faults=faults))
+    outcome = run_virtual(lambda: bench.run(spec_text(12)))
+    assert {state.phase for state in outcome.states.values()} == {Phase.DONE}
+    assert set(bench.tasks_by_fingerprint().values()) == {1}
+    judged = bench.service.verdict(EPOCH + 90_000.0, done=True)
+    assert judged["ok"], judged["findings"]

@@ -218,10 +218,14 @@ class Bench:
             if while_running is not None:
                 await asyncio.sleep(0)
                 await while_running(session)
-            return await running
+            outcome = await running
         finally:
             self.refused += transport.refused
             await ledger.close()
+        # No life of our own runner, through whatever trouble, gives the judge of clients a reason.
+        judged = self.service.verdict(self.clock.now())
+        assert judged["ok"], judged["findings"]
+        return outcome
 
     async def look(self, text: str, act: Callable[[Session], Any]) -> None:
         """Open the session of a spec for something other than a run."""

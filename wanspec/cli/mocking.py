@@ -18,7 +18,8 @@ from mock_server.library import names, read_file, read_named, text_of
 from mock_server.reading import BadScenario, scenario_from
 from mock_server.scenario import Scenario
 from wanspec.api import Session
-from wanspec.cli.options import contract_option, emit
+from wanspec.cli.judging import chaos, report
+from wanspec.cli.options import contract_option, emit, span
 from wanspec.clock import Clock
 from wanspec.contract import Contract
 from wanspec.errors import SettingsError, UsageError
@@ -44,6 +45,10 @@ async def embedded_mock(session: Session, clock: Clock) -> AsyncIterator[tuple[s
 @click.group()
 def mock() -> None:
     """The local stand-in for the service."""
+
+
+mock.add_command(report)
+mock.add_command(chaos)
 
 
 @mock.command()
@@ -112,9 +117,9 @@ def serve(
     changes: dict[str, Any] = {"seed": seed, "running_limit": running_limit, "region": region}
     changes |= {"api_keys": api_keys or None, "strict": strict or None, "check": False if no_check else None}
     if pending is not None:
-        changes["pending_s"] = _span("--pending", pending)
+        changes["pending_s"] = span("--pending", pending)
     if running is not None:
-        changes["running_s"] = _span("--running", running)
+        changes["running_s"] = span("--running", running)
     contract = contract_with(contract_dirs, None)
     if region is not None and region not in contract.service["regions"]:
         raise click.BadParameter(f"there is {', '.join(contract.service['regions'])}", param_hint="--region")
@@ -170,14 +175,3 @@ async def _serve(scenario: Scenario, contract: Contract, host: str, port: int) -
             await stopped.wait()
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", hint="another --port?") from error
-
-
-def _span(name: str, text: str) -> tuple[float, float]:
-    low, _, high = text.partition(":")
-    try:
-        span = float(low), float(high or low)
-    except ValueError:
-        span = (-1.0, 0.0)
-    if not 0 <= span[0] <= span[1] < float("inf"):
-        raise click.BadParameter(f"{text!r} is not LOW or LOW:HIGH in seconds", param_hint=name)
-    return span

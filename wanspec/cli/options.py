@@ -30,6 +30,7 @@ __all__ = [
     "run_options",
     "settings_for",
     "shown_safely",
+    "span",
     "spec_files",
     "where_options",
 ]
@@ -185,3 +186,15 @@ def api_key(file: str | None) -> Secret:
     if not text.isascii() or not text.isprintable() or " " in text:
         raise SettingsError("the API key has characters that no key has", hint="was something else pasted?")
     return Secret(text)
+
+
+def span(name: str, text: str) -> tuple[float, float]:
+    """The seconds of an option `LOW[:HIGH]`."""
+    low, _, high = text.partition(":")
+    try:
+        span = float(low), float(high or low)
+    except ValueError:
+        span = (-1.0, 0.0)
+    if not 0 <= span[0] <= span[1] < float("inf"):
+        raise click.BadParameter(f"{text!r} is not LOW or LOW:HIGH in seconds", param_hint=name)
+    return span

@@ -19,6 +19,11 @@ WHOLE: Schema = {"type": "integer", "minimum": 0}
 MORE: Schema = {"type": "integer", "minimum": 1}
 #: of calls, as the journal tells them apart
 KINDS = ("create", "poll", "list", "cancel", "upload", "download", "quota", "other")
+#: of the verdict on clients
+RULES = (
+    "double_submit", "resubmitted_on_poll_error", "task_abandoned", "result_never_downloaded", "downloaded_after_expiry",
+    "polled_above_limit", "retry_after_ignored", "no_backoff", "polled_after_end",
+)  # fmt: skip
 MODES = ("real", "scaled", "step", "auto")
 
 
@@ -42,6 +47,12 @@ def control_paths() -> dict[str, Schema]:
     put["parameters"] = _query(name=(TEXT, "of a ready-made scenario; then there is no body"))
     put["requestBody"]["required"] = False
     put["requestBody"]["content"]["application/yaml"] = {"schema": TEXT}
+    verdict = _control("get_verdict", "What the clients have done wrong", "MockVerdict")
+    switch: Schema = {"type": "string", "enum": ["0", "1"]}
+    verdict["parameters"] = _query(
+        done=(switch | {"default": "0"}, "1: the clients have ended; what they have not done by now is left undone"),
+        downloads=(switch | {"default": "1"}, "0: nobody need fetch results"),
+    )
     clock = _control("get_clock", "What time it is, and how it goes", "MockClock")
     state = _control("get_state", "Everything that later answers depend on", "MockState")
     return {
@@ -49,6 +60,7 @@ def control_paths() -> dict[str, Schema]:
         "/_mock/tasks": {"get": tasks},
         "/_mock/tasks/{task_id}": {"post": force},
         "/_mock/bill": {"get": _control("get_bill", "What the account owes at list price", "MockBill")},
+        "/_mock/verdict": {"get": verdict},
         "/_mock/requests": {"get": requests},
         "/_mock/reset": {"post": _control("reset", "Forget everything but the scenario", "MockDone")},
         "/_mock/scenario": {"get": _control("get_scenario", "What it shall do", "MockScenario"), "put": put},
@@ -91,7 +103,8 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "As the mock saw it; the key is never told, only its alias.",
         n=MORE, at=NUMBER, kind={"type": "string", "enum": list(KINDS)}, method=TEXT, path=TEXT, status=WHOLE, code=TEXT,
         key_alias=TEXT, account=TEXT, model=TEXT, task_id=TEXT, fingerprint=TEXT,
-        retry_after_s={"type": ["number", "null"]}, fault=TEXT, answered={"type": "boolean"}, sdk=TEXT,
+        retry_after_s={"type": ["number", "null"]}, fault=TEXT, answered={"type": "boolean"}, sdk=TEXT, task_status=TEXT,
+        repeat={"type": "boolean"},
     )  # fmt: skip
     scenario = change_schemas(contract)
     return {
@@ -100,6 +113,11 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "MockTasks": record("In the order in which they were made.", tasks={"type": "array", "items": _ref("MockTask")}),
         "MockForce": _force(contract),
         "MockBill": _bill(),
+        "MockVerdict": record(
+            "`counts` names every rule; `ok` when there is no finding.",
+            ok={"type": "boolean"}, findings={"type": "array", "items": _finding()},
+            counts=record("", **dict.fromkeys(RULES, WHOLE)),
+        ),
         "MockRequests": record("`at` in epoch seconds.", requests={"type": "array", "items": call}),
         "MockDone": record("", ok=done),
         "MockError": record("", error=TEXT),
@@ -116,6 +134,16 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "MockState": record("Of this version of the mock only.", version=WHOLE, clock=thing, scenario=thing),
         "MockDocument": record("", openapi=TEXT, info=thing, paths=thing),
     }  # fmt: skip
+
+
+def _finding() -> Schema:
+    texts: Schema = {"type": "array", "items": TEXT}
+    return record(
+        "What one key did to one model against one rule; calls and task_ids name the first of count.",
+        rule={"type": "string", "enum": list(RULES)}, severity={"type": "string", "enum": ["error", "warning"]}, count=MORE,
+        key_alias=TEXT, model=TEXT, task_ids=texts, calls={"type": "array", "items": MORE}, seen=texts,
+        why=TEXT, cure=TEXT, fact=TEXT,
+    )  # fmt: skip
 
 
 def _bill() -> Schema:

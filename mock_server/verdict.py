@@ -1,0 +1,316 @@
+"""The judge: sees every call, and says at any time what the client has done wrong. Pure; time comes in.
+
+Of each task it keeps one small story (who made it, whether that answer arrived, who asked, what was told, what was fetched),
+of calls in trouble the last one of each target, of what was found a count and the first examples. A story goes when its task
+goes. Some guilt shows at once (asked too fast), some only by what is not done any more (a task never asked for): there
+`done` says that the client has ended; while it works the judge is patient, and takes nothing for left that may yet come.
+
+When is a second equal task one too many? Two equal jobs may be meant, so equality alone is no guilt. It is `double_submit`
+when the same key makes an equal task, without `X-Mock-Repeat`, and never asks for the first: its answer was lost, or its id
+was. It is `resubmitted_on_poll_error` when the last it did about the first was a query that went wrong. What it does ask for,
+it knows of, and paid for on purpose.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from mock_server.journal import Entry
+from mock_server.manners import (
+    EXAMPLES,
+    EXTRA_POLLS,
+    HASTY_GAPS,
+    HASTY_S,
+    LEFT_S,
+    RETRY_AFTER_SHARE,
+    RULES,
+    SILENT_S,
+    Finding,
+)
+from mock_server.tasks import Task
+
+__all__ = ["Judge"]
+
+ENDS = ("SUCCEEDED", "FAILED", "CANCELED")
+#: Targets in trouble that are remembered; the oldest are forgotten first.
+TARGETS = 2000
+#: Tasks made between two looks for stories whose task is gone.
+SWEEP_EVERY = 1000
+
+
+@dataclass(slots=True)
+class _Story:
+    """What a client did about one task; the numbers are those of calls, 0 is none."""
+
+    n: int
+    key: str
+    model: str
+    is_lost: bool
+    #: there is a task to ask for: not so when the answer was to be the result
+    has_id: bool
+    last_at: float
+    asks: int = 0
+    is_canceled: bool = False
+    #: the last query went wrong
+    trouble_n: int = 0
+    told: str = ""
+    told_n: int = 0
+    extra_polls: int = 0
+    #: files that were made, and those that were fetched, as bits
+    count: int = 1
+    files: int = 0
+    #: an equal task was made later: its id and number, whether the list was read in between, what query failed before
+    again: str = ""
+    again_n: int = 0
+    again_is_blind: bool = False
+    again_trouble_n: int = 0
+    is_asked_since: bool = False
+
+
+@dataclass(slots=True)
+class _Trouble:
+    """The last call to a target that got no good answer."""
+
+    n: int
+    at: float
+    not_before: float
+    hasty: int = 0
+
+
+@dataclass(slots=True)
+class _Tally:
+    """How often one key broke one rule at one model."""
+
+    count: int = 0
+    tasks: list[str] = field(default_factory=list)
+    calls: list[int] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+
+    def add(self, seen: str, calls: tuple[int, ...], task_id: str) -> None:
+        self.count += 1
+        if len(self.seen) < EXAMPLES:
+            self.seen.append(seen)
+            self.calls.extend(calls)
+            if task_id and task_id not in self.tasks:
+                self.tasks.append(task_id)
+
+
+_Tallies = dict[tuple[str, str, str], _Tally]
+
+
+class Judge:
+    """Told of every call; `task_of` finds the task of an id, or None when it is gone."""
+
+    def __init__(self, task_of: Callable[[str], Task | None]) -> None:
+        self._task_of = task_of
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._stories: dict[str, _Story] = {}
+        self._latest: dict[tuple[str, str], str] = {}
+        self._trouble: OrderedDict[tuple[str, str, str], _Trouble] = OrderedDict()
+        self._listed: dict[str, tuple[int, float]] = {}
+        self._found: _Tallies = {}
+        self._made = 0
+
+    # ---- what is seen
+
+    def see(self, entry: Entry) -> None:
+        """Take in one call."""
+        self._see_pace(entry)
+        if entry.kind == "create" and entry.task_id:
+            self._see_create(entry)
+        elif entry.kind == "list" and entry.answered and entry.status == 200:
+            self._listed[entry.key_alias] = (entry.n, entry.at)
+        elif entry.kind in ("poll", "cancel", "download") and (story := self._stories.get(entry.task_id)) is not None:
+            if entry.kind == "download":
+                self._see_download(entry, story)
+            else:
+                self._see_ask(entry, story)
+            story.last_at = entry.at
+
+    def _see_create(self, entry: Entry) -> None:
+        task = self._task_of(entry.task_id)
+        is_lost = not entry.answered or entry.status != 200
+        is_at_once = task is not None and task.is_at_once
+        story = _Story(
+            n=entry.n, key=entry.key_alias, model=entry.model, is_lost=is_lost, has_id=not is_at_once, last_at=entry.at
+        )
+        if task is not None and is_at_once and not is_lost:
+            story.told, story.told_n, story.count = task.status, entry.n, len(task.parts)
+        latest = (entry.key_alias, entry.fingerprint)
+        first = self._stories.get(self._latest.get(latest, ""))
+        if first is not None and not entry.repeat:
+            first.again, first.again_n = entry.task_id, entry.n
+            first.again_is_blind = self._listed.get(entry.key_alias, (0, 0.0))[0] < first.n
+            first.again_trouble_n = first.trouble_n
+        self._latest[latest] = entry.task_id
+        self._stories[entry.task_id] = story
+        self._made += 1
+        if self._made % SWEEP_EVERY == 0:
+            self._sweep(entry.at)
+
+    def _see_ask(self, entry: Entry, story: _Story) -> None:
+        story.asks += 1
+        story.is_asked_since = story.again_n > 0
+        story.trouble_n = entry.n if _is_trouble(entry) else 0
+        if entry.kind == "cancel":
+            story.is_canceled = story.is_canceled or (entry.answered and entry.status == 200)
+            return
+        if story.told_n and not story.trouble_n:
+            story.extra_polls += 1
+            if story.extra_polls == EXTRA_POLLS + 1:
+                seen = f"{story.told} was told in call {story.told_n}, and still asked for in call {entry.n}"
+                self._find("polled_after_end", entry, story, seen)
+        elif entry.answered and entry.task_status in ENDS:
+            story.told, story.told_n = entry.task_status, entry.n
+            task = self._task_of(entry.task_id)
+            story.count = len(task.parts) if task is not None else 1
+
+    def _see_download(self, entry: Entry, story: _Story) -> None:
+        if entry.method == "GET" and entry.answered and entry.status in (200, 206):
+            index = entry.path.rpartition("/")[2].partition(".")[0]
+            story.files |= 1 << int(index) if index.isascii() and index.isdigit() and len(index) < 3 else 0
+            return
+        story.extra_polls = 0  # a fresh link may be asked for
+        if entry.status == 403 and entry.code == "AccessDenied" and not entry.fault:
+            self._find("downloaded_after_expiry", entry, story, f"call {entry.n} came when the link had expired")
+
+    def _see_pace(self, entry: Entry) -> None:
+        """Limits, Retry-After and back-off: how soon a call follows one that went wrong."""
+        target = (entry.key_alias, entry.kind, entry.fingerprint if entry.kind == "create" else entry.path.rstrip("/"))
+        if not target[2]:
+            return  # a body that was not read: whose repeat it is cannot be known
+        before = self._trouble.pop(target, None)
+        is_trouble = _is_trouble(entry)
+        hasty = 0
+        # A clock that stands still is stepped by hand, and says nothing about pace.
+        if before is not None and entry.at > before.at and not entry.repeat:
+            if entry.at < before.not_before:
+                waited_s = entry.at - before.at
+                seen = f"call {before.n} was told to wait; call {entry.n} came {waited_s:.1f} s after it"
+                self._find("retry_after_ignored", entry, None, seen, before.n)
+            hasty = before.hasty + 1 if entry.at - before.at < HASTY_S else 0
+            if hasty == HASTY_GAPS and entry.kind != "list":
+                seen = f"call {entry.n} is the third repeat in a row less than {HASTY_S:g} s after trouble"
+                self._find("no_backoff", entry, None, seen, before.n)
+        if entry.status == 429 and not entry.fault and entry.kind in ("poll", "list", "cancel"):
+            self._find(
+                "polled_above_limit", entry, None, f"call {entry.n} was more than the account may ask in a second"
+            )
+        if is_trouble:
+            not_before = entry.at + (entry.retry_after_s or 0.0) * RETRY_AFTER_SHARE
+            self._trouble[target] = _Trouble(entry.n, entry.at, not_before, hasty)
+            if len(self._trouble) > TARGETS:
+                self._trouble.popitem(last=False)
+
+    def _find(self, rule: str, entry: Entry, story: _Story | None, seen: str, *calls: int) -> None:
+        key = story.key if story is not None else entry.key_alias
+        tally = self._found.setdefault((rule, key, entry.model), _Tally())
+        tally.add(seen, (*calls, entry.n), entry.task_id)
+
+    # ---- what is said
+
+    def verdict(self, now: float, *, done: bool = False, downloads: bool = True) -> dict[str, Any]:
+        """`{"ok", "findings", "counts"}`. `done`: the client has ended; without `downloads` nobody need fetch results."""
+        self._sweep(now)
+        tallies = {
+            key: _Tally(each.count, [*each.tasks], [*each.calls], [*each.seen]) for key, each in self._found.items()
+        }
+        for task_id, story in self._stories.items():
+            _judge(tallies, task_id, self._omissions(task_id, story, now, done), story)
+        order = list(RULES)
+        findings = [
+            _finding(*key, tally)
+            for key, tally in sorted(tallies.items(), key=lambda item: (order.index(item[0][0]), item[0]))
+            if downloads or key[0] != "result_never_downloaded"
+        ]
+        counts = {rule: sum(each.count for each in findings if each.rule == rule) for rule in RULES}
+        return {"ok": not findings, "findings": [each.as_json() for each in findings], "counts": counts}
+
+    def delivered(self, *, downloads: bool = True) -> int:
+        """Of how many tasks the client has every file; without `downloads`: of how many it was told that they succeeded."""
+        told = [each for each in self._stories.values() if each.told == "SUCCEEDED"]
+        return sum(not downloads or each.files.bit_count() >= each.count for each in told)
+
+    def _omissions(
+        self, task_id: str, story: _Story, now: float, done: bool
+    ) -> Iterator[tuple[str, str, tuple[int, ...]]]:
+        """(rule, what was seen, calls) of what was not done about a task."""
+        task = self._task_of(task_id)
+        idle_s = now - max(story.last_at, (task.ended_at or 0.0) if task is not None else 0.0)
+        if self._is_doubled(story, done or idle_s > SILENT_S):
+            cause = (
+                f"the answer to call {story.n} was lost"
+                if story.is_lost
+                else f"the id from call {story.n} was not used"
+            )
+            yield "double_submit", f"{cause}; call {story.again_n} made an equal task", (story.n, story.again_n)
+        elif story.again_trouble_n and not story.is_asked_since and not story.told and (done or idle_s > SILENT_S):
+            seen = f"query {story.again_trouble_n} went wrong; call {story.again_n} made an equal task instead of asking again"
+            yield "resubmitted_on_poll_error", seen, (story.n, story.again_trouble_n, story.again_n)
+        elif not story.told:
+            is_left = done or (task is not None and task.is_over and idle_s > LEFT_S)
+            if is_left and story.has_id and not self._is_known_otherwise(story, task):
+                how = f"asked for {story.asks} times, never to its end" if story.asks else "never asked for"
+                lost = ", its answer was lost" if story.is_lost else ""
+                more = f"; call {story.again_n} made an equal task" if story.again_n else ""
+                yield "task_abandoned", f"made by call {story.n}{lost}; {how}{more}", (story.n,)
+        elif story.told == "SUCCEEDED" and (done or idle_s > LEFT_S):
+            got = story.files.bit_count()
+            if got < story.count:
+                files = f"{story.count} file{'s' if story.count > 1 else ''}"
+                seen = f"call {story.told_n} told of {files}; {got or 'none'} fetched whole"
+                yield "result_never_downloaded", seen, (story.told_n,)
+
+    def _is_doubled(self, story: _Story, is_silent: bool) -> bool:
+        """Whether an equal task was made by a client that does not know of the first."""
+        if not story.again_n or story.asks or story.told:
+            return False
+        if story.is_lost:
+            return is_silent or story.again_is_blind
+        other = self._stories.get(story.again)
+        return is_silent and other is not None and other.asks > 0
+
+    def _is_known_otherwise(self, story: _Story, task: Task | None) -> bool:
+        """A failure or a cancellation shows in the list too, and there is nothing to fetch."""
+        if task is None:
+            return story.is_canceled
+        if task.status not in ("FAILED", "CANCELED"):
+            return False
+        if story.is_canceled and task.status == "CANCELED":
+            return True
+        return self._listed.get(story.key, (0, 0.0))[1] >= (task.ended_at or 0.0)
+
+    def _sweep(self, now: float) -> None:
+        """Settle the stories whose task is gone."""
+        for task_id in [each for each in self._stories if self._task_of(each) is None]:
+            story = self._stories[task_id]
+            _judge(self._found, task_id, self._omissions(task_id, story, now, done=True), story)
+            del self._stories[task_id]
+        if len(self._latest) > len(self._stories):
+            self._latest = {key: each for key, each in self._latest.items() if each in self._stories}
+
+
+def _is_trouble(entry: Entry) -> bool:
+    """No usable answer, or one that asks for another try."""
+    return not entry.answered or entry.status == 429 or entry.status >= 500
+
+
+def _judge(
+    tallies: _Tallies, task_id: str, omissions: Iterator[tuple[str, str, tuple[int, ...]]], story: _Story
+) -> None:
+    for rule, seen, calls in omissions:
+        tallies.setdefault((rule, story.key, story.model), _Tally()).add(seen, calls, task_id)
+
+
+def _finding(rule: str, key: str, model: str, tally: _Tally) -> Finding:
+    law = RULES[rule]
+    return Finding(
+        rule=rule, severity=law.severity, count=tally.count, key_alias=key, model=model, task_ids=tuple(tally.tasks),
+        calls=tuple(dict.fromkeys(tally.calls)), seen=tuple(tally.seen), why=law.why, cure=law.cure, fact=law.fact,
+    )  # fmt: skip
