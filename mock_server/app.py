@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from email.utils import formatdate
 
@@ -32,6 +32,7 @@ __all__ = ["MockServer", "make_app", "unlike_any_other"]
 MAX_BODY_BYTES = 128 * 2**20
 SERVICE = web.AppKey("service", Service)
 TASKS = f"{BASE}/tasks/"
+NO_QUERY: Mapping[str, str] = {}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -65,10 +66,10 @@ def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Ha
             call = Call(
                 method=request.method,
                 path=request.path,
-                query=request.query,
+                query=request.query if request.query_string else NO_QUERY,
                 headers=request.headers,
                 body=body,
-                origin=f"{request.scheme}://{request.host}",
+                origin=f"http://{request.headers.get('Host') or request.host}",
             )
             answer = service.handle(call, clock.now())
         finally:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mock_server.answers import Answer, ok, xml
-from mock_server.rows import page
+from mock_server.rows import DOWN_S, page
 from mock_server.rules import Then
 
 __all__ = ["Refuse", "struck"]
@@ -18,7 +18,6 @@ Refuse = Callable[..., Answer]
 
 HANG_S = 3600.0
 SLOW_BYTES_PER_S = 4096.0
-DOWN_S = 1.0
 _ROWS = {"429": "rate_quota", "500": "submit_internal", "403": "result_expired"}
 
 

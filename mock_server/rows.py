@@ -12,8 +12,10 @@ import re
 from mock_server.answers import Answer, first_code, xml
 from wanspec.contract import Fault
 
-__all__ = ["code_of", "page", "refusal", "text_of"]
+__all__ = ["DOWN_S", "code_of", "page", "refusal", "text_of"]
 
+#: how long nobody listens, when nothing else is said
+DOWN_S = 1.0
 #: what becomes of the connection, by what the row is known by
 _ENDS = (("refused", "down"), ("broken pipe", "reset"), ("reset", "reset"))
 _STATUS_CODES = {401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 405: "MethodNotAllowed", 429: "Throttling"}
@@ -28,7 +30,8 @@ def refusal(
     headers = {} if retry_after_s is None else {"Retry-After": f"{retry_after_s:g}"}
     if said is None:
         words = (row.pattern or "").lower()
-        return Answer(then=next((end for word, end in _ENDS if word in words), "close"))
+        then = next((end for word, end in _ENDS if word in words), "close")
+        return Answer(then=then, delay_s=DOWN_S if then == "down" else 0.0)
     if row.pattern is not None and re.search(row.pattern, "<html>"):
         return page(said, headers=headers)
     code, message = code or code_of(row, said), message or text_of(row)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from mock_server.made import Made
@@ -24,8 +25,13 @@ _REGIONS = {"beijing": "cn-beijing", "singapore": "ap-southeast-1", "virginia": 
 
 def stamp(at: float, contract: Contract) -> str:
     """A time as task bodies write it."""
-    there = datetime.fromtimestamp(at, UTC) + timedelta(hours=contract.service["utc_offset_h"])
-    return there.strftime("%Y-%m-%d %H:%M:%S.") + f"{there.microsecond // 1000:03d}"
+    return _stamp(at, contract.service["utc_offset_h"])
+
+
+@lru_cache(maxsize=4096)
+def _stamp(at: float, utc_offset_h: float) -> str:
+    there = datetime.fromtimestamp(at, UTC) + timedelta(hours=utc_offset_h)
+    return f"{there.isoformat(' ', 'milliseconds')[:23]}"
 
 
 def task_body(task: Task, contract: Contract, variant: Variant, *, failed_form: str) -> dict[str, Any]:

@@ -116,10 +116,8 @@ class Wire:
 
 
 def _plain(answer: Answer) -> web.Response:
-    charset = "utf-8" if answer.json is not None else None
-    return web.Response(
-        body=_bytes(answer), status=answer.status, content_type=answer.content_type, charset=charset, headers=answer.headers
-    )  # fmt: skip
+    kind = f"{answer.content_type}; charset=utf-8" if answer.json is not None else answer.content_type
+    return web.Response(body=_bytes(answer), status=answer.status, headers={"Content-Type": kind, **answer.headers})
 
 
 def _bytes(answer: Answer) -> bytes:
