@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from mock_server.answers import Answer, Call, Picture
 from mock_server.control import add_control
@@ -144,6 +145,22 @@ def _uploader(service: Service, now: Now) -> Callable[[web.Request], Awaitable[w
     return upload
 
 
+def _noting(errors: list[Exception]) -> Middleware:
+    """Keep what goes wrong inside of the mock; answers made by raising, and clients that go away, are no such thing."""
+
+    @web.middleware
+    async def note(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+        try:
+            return await handler(request)
+        except (web.HTTPException, web.RequestPayloadError, ConnectionError):
+            raise
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    return note
+
+
 class MockServer:
     """A mock on a port of its own, for `async with`."""
 
@@ -159,13 +176,17 @@ class MockServer:
         self.service = Service(
             contract or load_contract(), scenario or _unlike_any_other(), shape_of=shape_of, probe=facts_of
         )
+        #: exceptions inside the mock, each answered with 500: never an answer of the service, always our own fault
+        self.errors: list[Exception] = []
         self._now = now
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
 
     async def __aenter__(self) -> MockServer:
-        self._runner = web.AppRunner(make_app(self.service, self._now), access_log=None)
+        app = make_app(self.service, self._now)
+        app.middlewares.append(_noting(self.errors))
+        self._runner = web.AppRunner(app, access_log=None)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, self._port)
         await site.start()
