@@ -34,12 +34,12 @@ LAYERS = {
 MOCK_CORE = [
     f"mock_server.{name}"
     for name in (
-        "answers", "expectations", "journal", "manners", "rates", "records", "results", "scenario", "service", "shapes",
-        "tasks", "verdict",
+        "answers", "cassette", "compare", "expectations", "journal", "manners", "rates", "records", "results", "scenario",
+        "service", "shapes", "tasks", "verdict",
     )
 ]  # fmt: skip
 #: the commands that start a mock; nothing else of wanspec knows that there is one
-MAY_MOCK = {"wanspec.cli.mocking", "wanspec.cli.judging"}
+MAY_MOCK = {"wanspec.cli.mocking", "wanspec.cli.judging", "wanspec.cli.recording"}
 #: packages whose public names are imported when they are asked for
 LAZY = ("wanspec", "mock_server")
 IMPURE = {

@@ -16,6 +16,7 @@ from mock_server.scenario import Scenario, scenario_from
 from wanspec.api import Session
 from wanspec.cli.judging import chaos, report
 from wanspec.cli.options import contract_option, span
+from wanspec.cli.recording import check, facts, record
 from wanspec.clock import Clock, ScaledClock
 from wanspec.contract import Contract
 from wanspec.errors import SettingsError
@@ -43,8 +44,8 @@ def mock() -> None:
     """The local stand-in for the service."""
 
 
-mock.add_command(report)
-mock.add_command(chaos)
+for command in (report, chaos, record, check, facts):
+    mock.add_command(command)
 
 
 @mock.command()
