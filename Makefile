@@ -26,6 +26,7 @@ docs: $(VENV)/.test-ready  ## write everything that is generated
 	$(BIN)/wanspec schema --out specs/wanspec.schema.json
 	$(BIN)/wanspec schema --openapi --out mock_server/openapi.json
 	$(BIN)/wanspec models ls --format markdown > docs/models.md
+	$(BIN)/wanspec mock facts --format markdown > docs/mock.md
 	$(BIN)/python tests/lib/machine_table.py README.md
 
 test-lowest:  ## the tests with the oldest versions that pyproject.toml allows
