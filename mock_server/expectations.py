@@ -12,7 +12,7 @@ from typing import Any
 from mock_server.journal import Entry
 from mock_server.tasks import Task
 
-__all__ = ["bill_text", "entry_line", "requests_text", "task_line", "tasks_text"]
+__all__ = ["bill_text", "entry_line", "requests_text", "task_line", "tasks_text", "verdict_text"]
 
 #: lines of what there was; the last ones, for the trouble is mostly at the end
 SHOWN = 20
@@ -49,6 +49,25 @@ def bill_text(wanted: Mapping[str, Any], bill: Mapping[str, Any], tasks: Sequenc
         if not _is_same(wanted[name], bill[name])
     ]
     return _with("\n".join(wrong), "all tasks", [task_line(each) for each in tasks]) if wrong else ""
+
+
+def verdict_text(verdict: Mapping[str, Any], allowed: Sequence[str], every: Sequence[Entry]) -> str:
+    """What a verdict has against the client: what was seen, why it costs, what to do; but for the allowed rules.
+
+    Raises:
+        ValueError: a rule that there is not.
+    """
+    if unknown := sorted(set(allowed) - set(verdict["counts"])):
+        raise ValueError(f"there is no rule {', '.join(unknown)}; there is {', '.join(verdict['counts'])}")
+    found = [each for each in verdict["findings"] if each["rule"] not in allowed]
+    if not found:
+        return ""
+    lines = [f"expected a clean client, the mock has {_count(len(found), 'finding')} against it"]
+    for each in found:
+        lines.append(f"{each['rule']} ({each['severity']}), {each['count']}x, model {each['model']}")
+        lines += [f"  seen: {seen}" for seen in each["seen"]]
+        lines += [f"  why: {each['why']}", f"  cure: {each['cure']}"]
+    return _with("\n".join(lines), "all calls", [entry_line(each) for each in every])
 
 
 def task_line(task: Task) -> str:

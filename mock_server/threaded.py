@@ -15,13 +15,13 @@ import dataclasses
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
 from mock_server.app import MockServer
-from mock_server.expectations import bill_text, requests_text, tasks_text
+from mock_server.expectations import bill_text, requests_text, tasks_text, verdict_text
 from mock_server.journal import Entry
 from mock_server.scenario import Scenario
 from mock_server.service import Service
@@ -195,6 +195,10 @@ class WanMock:
 
         return self.call(work)
 
+    def verdict(self, *, done: bool = True, downloads: bool = True) -> dict[str, Any]:
+        """What the client has done wrong: `{"ok", "findings", "counts"}`. `done`: it does nothing more."""
+        return self.call(lambda service: service.verdict(self.now(), done=done, downloads=downloads))
+
     # ---- what a test expects
 
     def assert_tasks(self, number: int, **where: Any) -> None:
@@ -213,6 +217,14 @@ class WanMock:
         """These figures of the bill: `assert_bill(images=2, money="0.28")`; money also by currency."""
         __tracebackhide__ = True
         _hold(bill_text(figures, self.bill(), self.tasks()))
+
+    def assert_clean(self, *, downloads: bool = True, allow: Sequence[str] = ()) -> None:
+        """The client, which does nothing more, has made no mistake that costs money, results or the service's patience.
+
+        Without `downloads` it need not fetch its results; `allow` names rules that it may break.
+        """
+        __tracebackhide__ = True
+        _hold(verdict_text(self.verdict(downloads=downloads), allow, self.requests()))
 
 
 def _those(kind: type[T], items: list[T], where: Mapping[str, Any]) -> list[T]:

@@ -61,7 +61,7 @@ def test_clients_of_every_kind_reach_it(theirs: pytest.Pytester) -> None:
     text = """
 import subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
-import aiohttp, httpx, pytest
+import aiohttp, httpx, pytest, requests
 
 def test_blocking(wan_mock):
     assert Client(wan_mock.base_url, wan_mock.api_key).generate()["task_status"] == "SUCCEEDED"
@@ -69,6 +69,15 @@ def test_blocking(wan_mock):
     wan_mock.assert_bill(tasks=1, images=1, money="0.14")
     wan_mock.assert_requested("create", times=1, status=200)
     wan_mock.assert_requested(kind="poll")
+
+def test_clean(wan_mock):
+    done = Client(wan_mock.base_url, wan_mock.api_key).generate()
+    wan_mock.assert_clean(downloads=False)
+    wan_mock.assert_clean(allow=["result_never_downloaded"])
+    assert not wan_mock.verdict()["ok"]
+    requests.get(done["results"][0]["url"], timeout=10).raise_for_status()
+    assert wan_mock.verdict()["ok"]
+    wan_mock.assert_clean()
 
 def test_httpx(wan_mock):
     headers = {"Authorization": f"Bearer {wan_mock.api_key}"}
@@ -96,7 +105,7 @@ async def _on_this_loop(wan_mock):
 async def test_asyncio(wan_mock):
     await _on_this_loop(wan_mock)
 """
-    run(theirs, text, "-p", "no:aiohttp").assert_outcomes(passed=5)
+    run(theirs, text, "-p", "no:aiohttp").assert_outcomes(passed=6)
 
 
 def test_a_marker_says_what_the_mock_does(theirs: pytest.Pytester) -> None:
@@ -185,6 +194,12 @@ FAILURES = [
         'assert_bill(images=2, money={"CNY": "0.2"})',
         ["*expected images 2, the bill has 1", "*expected money 0.2 CNY, the bill has 0.14 CNY", "*all tasks:"],
     ),
+    (
+        "assert_clean()",
+        ["*expected a clean client, the mock has 1 finding against it", "*result_never_downloaded (*), 1x, model wan2.2-t2i-flash",
+         "*seen: *", "*why: *", "*cure: *", "*all calls:"],
+    ),
+    ('assert_clean(allow=["sloth"])', ["*ValueError: there is no rule sloth; there is double_submit*"]),
     ("assert_bill(picture=1)", ["*ValueError: a bill has no picture; it has tasks*"]),
     ('assert_bill(money="much")', ["*ValueError: 'much' is no amount"]),
     ('assert_tasks(1, state="SUCCEEDED")', ["*ValueError: Task has no state; it has *status*"]),
