@@ -13,20 +13,40 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mock_server.answers import Answer, Call
     from mock_server.app import MockServer
-    from mock_server.scenario import Fault, Scenario
+    from mock_server.clock import Clock
+    from mock_server.journal import Entry, Journal
+    from mock_server.reading import scenario_from, scenario_from_text
+    from mock_server.rules import Rule, Then, When
+    from mock_server.scenario import ClockSetting, Fault, Key, Limits, LogNormal, Scenario, Times
     from mock_server.service import Service
     from mock_server.threaded import WanMock
 
-__all__ = ["Answer", "Call", "Fault", "MockServer", "Scenario", "Service", "WanMock"]
+__all__ = [
+    "Answer", "Call", "Clock", "ClockSetting", "Entry", "Fault", "Journal", "Key", "Limits", "LogNormal", "MockServer", "Rule",
+    "Scenario", "Service", "Then", "Times", "WanMock", "When", "scenario_from", "scenario_from_text",
+]  # fmt: skip
 
 _HOMES = {
     "Answer": "answers",
     "Call": "answers",
+    "Clock": "clock",
+    "ClockSetting": "scenario",
+    "Entry": "journal",
     "Fault": "scenario",
+    "Journal": "journal",
+    "Key": "scenario",
+    "Limits": "scenario",
+    "LogNormal": "scenario",
     "MockServer": "app",
+    "Rule": "rules",
     "Scenario": "scenario",
     "Service": "service",
+    "Then": "rules",
+    "Times": "scenario",
     "WanMock": "threaded",
+    "When": "rules",
+    "scenario_from": "reading",
+    "scenario_from_text": "reading",
 }
 
 

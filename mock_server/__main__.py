@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 
 from mock_server.app import MockServer
-from mock_server.scenario import scenario_from
+from mock_server.reading import scenario_from
 
 
 async def serve(host: str, port: int, settings: dict[str, object]) -> None:

@@ -39,7 +39,12 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One HTTP answer: JSON, other bytes, or a picture. `then` is what becomes of the connection: "", close, truncate."""
+    """One HTTP answer: JSON, other bytes, or a picture; and what becomes of it on the wire, after `delay_s` real seconds.
+
+    `then` is "" (it is sent), close (the connection ends without it), reset (it is torn down), hang (nothing comes, for
+    `delay_s` or until the client gives up), truncate (it ends in the middle), slow (at `bytes_per_s`), or down (as close, and
+    for `delay_s` nobody listens). `is_spoiled` says of one that is sent that the client can make nothing of it.
+    """
 
     status: int = 200
     json: Any = None
@@ -48,6 +53,14 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     picture: Picture | None = None
     then: str = ""
+    delay_s: float = 0.0
+    bytes_per_s: float = 0.0
+    is_spoiled: bool = False
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the client can have had a usable answer."""
+        return self.then in ("", "slow") and not self.is_spoiled
 
 
 class Seeded:

@@ -3,128 +3,72 @@
     async with MockServer() as server:          # a free port on loopback
         client = MyClient(base_url=server.base_url)
 
-Pictures are drawn in worker threads and kept; downloads know `Range` and `ETag`. Control is under `/_mock/`. Bound to
-loopback unless told otherwise, and nothing that a request names is ever fetched.
+Control is under `/_mock/`. Bound to loopback unless told otherwise, and nothing that a request names is ever fetched.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
-import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from contextlib import AsyncExitStack
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from mock_server.answers import Answer, Call, Picture
+from mock_server.answers import Call
+from mock_server.clock import Clock
 from mock_server.control import add_control
-from mock_server.media import Card, Gallery, facts_of, shape_of
+from mock_server.media import facts_of, shape_of
 from mock_server.scenario import Scenario
-from mock_server.service import Service
+from mock_server.service import BASE, Service
+from mock_server.waiting import Waiting
+from mock_server.wire import Wire
 from wanspec.contract import Contract, load_contract
 
 __all__ = ["MockServer", "make_app"]
 
 MAX_BODY_BYTES = 128 * 2**20
 SERVICE = web.AppKey("service", Service)
-Now = Callable[[], float]
+TASKS = f"{BASE}/tasks/"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(service: Service, now: Now) -> web.Application:
-    """The application; `now` is read once for each request."""
+def make_app(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> web.Application:
+    """The application; the clock is read once for each request."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SERVICE] = service
-    gallery = Gallery()
-    add_control(app, service, now)
-    app.router.add_post("/_upload", _uploader(service, now))
-    app.router.add_route("*", "/{path:.*}", _handler(service, now, gallery))
+    add_control(app, service, clock)
+    app.router.add_post("/_upload", _uploader(service, clock, wire))
+    app.router.add_route("*", "/{path:.*}", _handler(service, clock, wire, waiting))
     return app
 
 
-def _handler(service: Service, now: Now, gallery: Gallery) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        body = await request.read() if request.method == "POST" else b""
-        call = Call(
-            method=request.method,
-            path=request.path,
-            query=dict(request.query),
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=body,
-            origin=f"{request.scheme}://{request.host}",
-        )
-        answer = service.handle(call, now())
-        if answer.picture is not None:
-            return await _media(request, answer, gallery)
-        return await _plain(request, answer)
+        waiting.begin()
+        try:
+            body = await request.read() if request.method == "POST" else b""
+            if clock.mode == "auto" and request.method == "GET" and request.path.startswith(TASKS):
+                await waiting.hold(request.path.rstrip("/").rpartition("/")[2])
+            call = Call(
+                method=request.method,
+                path=request.path,
+                query=request.query,
+                headers=request.headers,
+                body=body,
+                origin=f"{request.scheme}://{request.host}",
+            )
+            answer = service.handle(call, clock.now())
+        finally:
+            waiting.end()
+        return await wire.send(request, answer)
 
     return handle
 
 
-async def _plain(request: web.Request, answer: Answer) -> web.StreamResponse:
-    if answer.then == "close":
-        return _cut(request)
-    if answer.json is not None:
-        return web.json_response(answer.json, status=answer.status, headers=dict(answer.headers))
-    return web.Response(
-        body=answer.body, status=answer.status, content_type=answer.content_type, headers=dict(answer.headers)
-    )
-
-
-def _cut(request: web.Request) -> web.Response:
-    """End the connection without an answer."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
-
-
-async def _media(request: web.Request, answer: Answer, gallery: Gallery) -> web.StreamResponse:
-    """A result file, whole or from an offset on."""
-    assert answer.picture is not None
-    if answer.then == "close":
-        return _cut(request)
-    data = await asyncio.get_running_loop().run_in_executor(None, gallery.get, _card(answer.picture))
-    headers = {
-        "ETag": f'"{hashlib.md5(data, usedforsecurity=False).hexdigest().upper()}"',
-        "Accept-Ranges": "bytes",
-        "Content-Type": answer.content_type,
-    }
-    start, end, status = 0, len(data), 200
-    wanted = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", request.headers.get("Range", ""))
-    if wanted is not None:
-        start = int(wanted[1])
-        end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)
-        if start >= end:
-            return web.Response(status=416, headers={"Content-Range": f"bytes */{len(data)}"})
-        status = 206
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
-    if answer.then == "truncate":
-        response = web.StreamResponse(status=status, headers=headers | {"Content-Length": str(end - start)})
-        await response.prepare(request)
-        await response.write(data[start : start + (end - start) // 2])
-        return _cut_off(request, response)
-    return web.Response(body=data[start:end], status=status, headers=headers)
-
-
-def _cut_off(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
-    """End the connection in the middle of a body, but after what was written has left."""
-    if request.transport is not None:
-        request.transport.close()
-    return response
-
-
-def _card(picture: Picture) -> Card:
-    form: Any = picture.format
-    return Card(
-        format=form, width=picture.width, height=picture.height, model=picture.model, prompt=picture.prompt,
-        seed=picture.seed, duration_s=picture.seconds, audio=picture.sound,
-    )  # fmt: skip
-
-
-def _uploader(service: Service, now: Now) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
     async def upload(request: web.Request) -> web.StreamResponse:
         fields: dict[str, str] = {}
         data: bytes | None = None
@@ -137,10 +81,8 @@ def _uploader(service: Service, now: Now) -> Callable[[web.Request], Awaitable[w
                 fields[name] = value
             elif isinstance(value, web.FileField):
                 data = value.file.read()
-        call = Call(
-            method="POST", path=request.path, headers={name.lower(): value for name, value in request.headers.items()}
-        )
-        return await _plain(request, service.upload(call, fields, data, now()))
+        call = Call(method="POST", path=request.path, headers=request.headers)
+        return await wire.send(request, service.upload(call, fields, data, clock.now()))
 
     return upload
 
@@ -149,7 +91,7 @@ def _noting(errors: list[Exception]) -> Middleware:
     """Keep what goes wrong inside of the mock; answers made by raising, and clients that go away, are no such thing."""
 
     @web.middleware
-    async def note(request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Any:
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             return await handler(request)
         except (web.HTTPException, web.RequestPayloadError, ConnectionError):
@@ -162,14 +104,14 @@ def _noting(errors: list[Exception]) -> Middleware:
 
 
 class MockServer:
-    """A mock on a port of its own, for `async with`."""
+    """A mock on a port of its own, for `async with`. `now` is a clock that goes by itself, the machine's unless given."""
 
     def __init__(
         self,
         scenario: Scenario | None = None,
         *,
         contract: Contract | None = None,
-        now: Now = time.time,
+        now: Callable[[], float] = time.time,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
@@ -178,24 +120,51 @@ class MockServer:
         )
         #: exceptions inside the mock, each answered with 500: never an answer of the service, always our own fault
         self.errors: list[Exception] = []
-        self._now = now
+        self.clock = Clock(self.service.scenario.clock, now)
         self._host = host
         self._port = port
+        self._stack = AsyncExitStack()
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._rising: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> MockServer:
-        app = make_app(self.service, self._now)
+        wire = Wire(self._go_down)
+        waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
+        app = make_app(self.service, self.clock, wire, waiting)
         app.middlewares.append(_noting(self.errors))
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
+        self._stack.push_async_callback(self._runner.cleanup)
+        self._stack.callback(wire.stop)
+        try:
+            await self._listen()
+        except BaseException:
+            await self._stack.aclose()
+            raise
         self._port = self._runner.addresses[0][1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        if self._rising is not None:
+            self._rising.cancel()
+        await self._stack.aclose()
+
+    async def _listen(self) -> None:
+        assert self._runner is not None
+        self._site = web.TCPSite(self._runner, self._host, self._port)
+        await self._site.start()
+
+    def _go_down(self, seconds: float) -> None:
+        """Listen to nobody for a while: connections are refused."""
+        if self._rising is None or self._rising.done():
+            self._rising = asyncio.create_task(self._rise(seconds))
+
+    async def _rise(self, seconds: float) -> None:
+        assert self._site is not None
+        await self._site.stop()
+        await asyncio.sleep(seconds)
+        await self._listen()
 
     @property
     def url(self) -> str:

@@ -169,7 +169,7 @@ class Chaos:
                 service = server.service
                 verdict = service.verdict(self._now(), done=True, downloads=self._downloads)
                 delivered = service.judge.delivered(downloads=self._downloads)
-                bill, made = service.bill(), [*service.queues.tasks.values(), *service.at_once.values()]
+                bill, made = service.bill(), [*service.queues.tasks.values(), *service.queues.at_once.values()]
         return Outcome(
             cell=cell, wanted=len(made) if wanted is None else wanted, tasks=len(made), paid=sum(map(_is_paid, made)),
             money=bill["money"], delivered=delivered, exit_code=exit_code, seconds=seconds, verdict=verdict, tail=tail,

@@ -18,12 +18,11 @@ __all__ = ["bill_text", "entry_line", "requests_text", "task_line", "tasks_text"
 SHOWN = 20
 
 
-def tasks_text(wanted: int, found: Sequence[Task], every: Sequence[Task], where: Mapping[str, Any]) -> str:
-    """Why the number of tasks is not the one expected."""
-    if len(found) == wanted:
+def tasks_text(wanted: int, found: int, every: Sequence[str], where: Mapping[str, Any]) -> str:
+    """Why the number of tasks is not the one expected; `every` has a line for each that there is."""
+    if found == wanted:
         return ""
-    head = f"expected {_count(wanted, 'task')}{_where(where)}, the mock has {len(found)}"
-    return _with(head, "all tasks", [task_line(each) for each in every])
+    return _with(f"expected {_count(wanted, 'task')}{_where(where)}, the mock has {found}", "all tasks", every)
 
 
 def requests_text(times: int | None, found: Sequence[Entry], every: Sequence[Entry], where: Mapping[str, Any]) -> str:
@@ -35,7 +34,7 @@ def requests_text(times: int | None, found: Sequence[Entry], every: Sequence[Ent
     return _with(head, "all calls", [entry_line(each) for each in every])
 
 
-def bill_text(wanted: Mapping[str, Any], bill: Mapping[str, Any], tasks: Sequence[Task]) -> str:
+def bill_text(wanted: Mapping[str, Any], bill: Mapping[str, Any], every: Sequence[str]) -> str:
     """Why a bill is not the one expected: every figure that differs. Only the figures of `wanted` are looked at.
 
     Raises:
@@ -48,7 +47,7 @@ def bill_text(wanted: Mapping[str, Any], bill: Mapping[str, Any], tasks: Sequenc
         for name in wanted
         if not _is_same(wanted[name], bill[name])
     ]
-    return _with("\n".join(wrong), "all tasks", [task_line(each) for each in tasks]) if wrong else ""
+    return _with("\n".join(wrong), "all tasks", every) if wrong else ""
 
 
 def verdict_text(verdict: Mapping[str, Any], allowed: Sequence[str], every: Sequence[Entry]) -> str:
@@ -70,11 +69,11 @@ def verdict_text(verdict: Mapping[str, Any], allowed: Sequence[str], every: Sequ
     return _with("\n".join(lines), "all calls", [entry_line(each) for each in every])
 
 
-def task_line(task: Task) -> str:
-    """A task in one line."""
-    price = f"{task.price[0]} {task.price[1]}" if task.price is not None else "no known price"
+def task_line(task: Task, charge: Mapping[str, Any] | None) -> str:
+    """A task in one line, with what has become of its money."""
+    money = f"{charge['amount']} {charge['currency']} {charge['state']}" if charge is not None else "no known price"
     cause = f" ({task.fault[0]})" if task.fault is not None and task.status == "FAILED" else ""
-    return f"{task.id}  {task.status}{cause}  {task.model}  {price}  request {task.fingerprint}"
+    return f"{task.id}  {task.status}{cause}  {task.model}  {money}  request {task.fingerprint}"
 
 
 def entry_line(entry: Entry) -> str:

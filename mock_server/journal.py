@@ -130,7 +130,7 @@ def entry_of(n: int, at: float, kind: str, call: Call, answer: Answer, seen: See
         n=n, at=at, kind=kind, method=call.method, path=call.path, status=answer.status,
         code=said.get("code") or output.get("code") or _xml_code(answer), key_alias=seen.key_alias, account=seen.account,
         model=seen.model, task_id=seen.task_id, fingerprint=seen.fingerprint,
-        retry_after_s=float(retry_after) if retry_after else None, fault=seen.fault, answered=not answer.then,
+        retry_after_s=float(retry_after) if retry_after else None, fault=seen.fault, answered=answer.is_answered,
         sdk=call.headers.get("user-agent", "").partition(";")[0][:60], task_status=output.get("task_status", ""),
         repeat=call.headers.get("x-mock-repeat", "") not in ("", "0"),
     )  # fmt: skip

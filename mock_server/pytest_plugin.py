@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["pytest_configure", "wan_mock", "wan_mock_env", "wan_mock_session", "wan_mock_shared"]
 
 MARKER = (
-    "wan_mock(scenario=None, **settings): what the mock of this test does; a scenario is a dict, a Scenario or a file "
-    "beside the test, settings are fields of it (seed, running_s, faults ...) and go over those of class and module"
+    "wan_mock(scenario=None, **settings): what the mock of this test does; a scenario is a dict, a Scenario, the name of a "
+    "ready-made one or a file beside the test; settings are fields of it (seed, running_s, faults ...); what is nearest to "
+    "the test counts"
 )
 
 
@@ -100,7 +101,8 @@ def _marked(base: Scenario, node: pytest.Item, scenario: Any = None, **settings:
     Raises:
         TypeError, ValueError, OSError: it is none.
     """
-    from mock_server.scenario import Scenario, scenario_from
+    from mock_server.reading import scenario_from
+    from mock_server.scenario import Scenario
 
     match scenario:
         case None:
@@ -110,17 +112,21 @@ def _marked(base: Scenario, node: pytest.Item, scenario: Any = None, **settings:
         case dict():
             given = scenario_from(scenario, base)
         case str():
-            given = scenario_from(_file(node, scenario), base)
+            given = _named(node, scenario, base)
         case _:
-            raise TypeError(f"a scenario is a dict, a Scenario or a file, not {type(scenario).__name__}")
+            raise TypeError(f"a scenario is a dict, a Scenario, a name or a file, not {type(scenario).__name__}")
     return scenario_from(settings, given)
 
 
-def _file(node: pytest.Item, name: str) -> dict[str, Any]:
-    """A scenario file, beside the test's own."""
-    import yaml
+def _named(node: pytest.Item, name: str, base: Scenario) -> Scenario:
+    """A ready-made scenario, or that of a file beside the test's own."""
+    from mock_server.library import names, read_file, read_named
 
-    data = yaml.safe_load((node.path.parent / name).read_text(encoding="utf-8"))
-    if not isinstance(data, dict):
-        raise ValueError(f"{name} is no mapping")
-    return data
+    if name in (known := names()):
+        return read_named(name, base)
+    file = node.path.parent / name
+    if not file.exists():
+        raise ValueError(
+            f"there is no scenario {name!r}, neither ready-made ({', '.join(known)}) nor as a file beside the test"
+        )
+    return read_file(file, base)

@@ -18,3 +18,9 @@ class Rates:
             return False
         self._arrivals[name] = arrival + 1.0 / per_s
         return True
+
+    def dump(self) -> dict[str, float]:
+        return dict(self._arrivals)
+
+    def load(self, data: dict[str, float]) -> None:
+        self._arrivals = dict(data)

@@ -1,7 +1,7 @@
-"""What is asked about many tasks at once: pages of the list, and the bill. Pure functions over the tasks of a mock.
+"""Pages of the list of tasks. Pure functions over the tasks of an account.
 
-The list is flat, newest first, with a window of at most two days and no word of prompts or results; the bill counts what
-succeeded at list price.
+The list is flat, newest first, with a window of at most two days and no word of prompts or results. A page of the whole window,
+or of one model in it, costs what the page costs; another filter looks at every task of the window.
 """
 
 from __future__ import annotations
@@ -9,42 +9,51 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from mock_server.answers import number
 from mock_server.shapes import list_row
+from mock_server.shelf import Shelf, Shelves
 from mock_server.tasks import Task
 
-__all__ = ["bill_of", "page_of"]
+__all__ = ["FILTERS", "page_of", "quota_page"]
 
 DAY_S = 86400.0
 UID = "1234567890"
+#: names in the query of a list
+FILTERS = (
+    "start_time", "end_time", "model_name", "status", "task_id", "api_key_id", "region", "page_no", "page_size",
+)  # fmt: skip
+_ROW_FILTERS = {"status": "status", "task_id": "task_id", "api_key_id": "api_key_id", "region": "region"}
 
 
 def page_of(
-    tasks: Iterable[Task], query: Mapping[str, str], now: float, *, utc_offset_h: float, lag_s: float, region: str
-) -> dict[str, Any]:
-    """One page of the task list for the filters of a query; without its request id."""
+    shelves: Shelves[Task], account: str, query: Mapping[str, str], now: float, *, utc_offset_h: float, lag_s: float,
+    kept_s: float, region: str,
+) -> dict[str, Any]:  # fmt: skip
+    """One page of an account's tasks for the filters of a query; without its request id."""
     since, until = _window(query, now, utc_offset_h)
-    rows = [
-        each
-        for each in sorted(tasks, key=lambda task: -task.number)
-        if since <= each.created_at <= until + 1
-        and now - each.created_at >= lag_s
-        and query.get("model_name", each.model) == each.model
-        and query.get("status", each.status) == each.status
-        and query.get("task_id", each.id) == each.id
-    ]
+    shelf = shelves.of(account, query.get("model_name", ""))
+    low, high = shelf.span(max(since, now - kept_s), min(until + 1, now - lag_s))
     page = max(number(query.get("page_no"), 1), 1)
     size = min(max(number(query.get("page_size"), 10), 1), 100)
-    return {
-        "total": len(rows),
-        "total_page": -(-len(rows) // size),
-        "page_no": page,
-        "page_size": size,
-        "data": [list_row(each, UID, region) for each in rows[(page - 1) * size : page * size]],
-    }
+    wanted = {name: query[name] for name in _ROW_FILTERS if name in query}
+    if wanted:
+        rows = [row for task in _newest(shelf, low, high) if _fits(row := list_row(task, UID, region), wanted)]
+        total, shown = len(rows), rows[(page - 1) * size : page * size]
+    else:
+        total = max(high - low, 0)
+        last = max(high - (page - 1) * size, low)
+        shown = [list_row(task, UID, region) for task in _newest(shelf, max(last - size, low), last)]
+    return {"total": total, "total_page": -(-total // size), "page_no": page, "page_size": size, "data": shown}
+
+
+def _newest(shelf: Shelf[Task], low: int, high: int) -> Iterable[Task]:
+    return (shelf.items[index] for index in range(high - 1, low - 1, -1))
+
+
+def _fits(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
+    return all(row[_ROW_FILTERS[name]] == value for name, value in wanted.items())
 
 
 def _window(query: Mapping[str, str], now: float, utc_offset_h: float) -> tuple[float, float]:
@@ -65,20 +74,11 @@ def _time(text: str | None, utc_offset_h: float) -> float | None:
     return there - utc_offset_h * 3600
 
 
-def bill_of(tasks: Iterable[Task], at_once: Iterable[Task]) -> dict[str, Any]:
-    """What the account owes: produced outputs of tasks (and of results at once) that succeeded, at list price."""
-    made = list(tasks)
-    done = [each for each in (*made, *at_once) if each.status == "SUCCEEDED"]
-    money: dict[str, Decimal] = {}
-    for task in done:
-        if task.price is not None:
-            amount, currency = task.price
-            money[currency] = money.get(currency, Decimal(0)) + Decimal(amount)
+def quota_page(rows: list[dict[str, Any]], query: Mapping[str, str]) -> dict[str, Any]:
+    """One page of the limits of models; the envelope is that of the task list, because no document shows its own."""
+    page = max(number(query.get("page_no"), 1), 1)
+    size = min(max(number(query.get("page_size"), 20), 1), 100)
+    shown = rows[(page - 1) * size : page * size]
     return {
-        "tasks": len(made),
-        "succeeded": len(done),
-        "failed": sum(each.status == "FAILED" for each in made),
-        "images": sum(each.count for each in done if each.output["format"] != "mp4"),
-        "seconds": sum(each.output["seconds"] * each.count for each in done),
-        "money": {currency: str(amount) for currency, amount in money.items()},
-    }
+        "total": len(rows), "total_page": -(-len(rows) // size), "page_no": page, "page_size": size, "data": shown,
+    }  # fmt: skip

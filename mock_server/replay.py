@@ -10,7 +10,6 @@ its clock shows the recorded time, and nothing else is asked anything.
 from __future__ import annotations
 
 import base64
-import contextlib
 import dataclasses
 import io
 import json
@@ -26,13 +25,13 @@ from mock_server.app import MockServer
 from mock_server.cassette import CHANGED, LINK, UPLOAD, Cassette, Exchange, Redactor, Reply
 from mock_server.compare import Drift, differences
 from mock_server.media import facts_of
-from mock_server.scenario import Fault, Scenario
+from mock_server.rules import Rule, Then, When
+from mock_server.scenario import ClockSetting, Scenario
 from mock_server.tasks import Task
 from wanspec.contract import Contract
 
 __all__ = ["Outcome", "replayed"]
 
-NEVER_S = 1e8
 #: a load that was not the recorded one's doing must not be in its way
 UNLIMITED = 1_000_000
 KEY, WRONG_KEY = "sk-replay", "sk-invalid-replay"
@@ -69,8 +68,8 @@ class _Replay:
         self._now = 0.0
         self._contract = contract
         self._scenario = dataclasses.replace(
-            scenario, pending_s=(NEVER_S, NEVER_S), running_s=(NEVER_S, NEVER_S), running_limit=UNLIMITED, queue_limit=UNLIMITED,
-            submit_per_s=float(UNLIMITED), query_per_s=float(UNLIMITED), api_keys=None,
+            scenario, progress="command", running_limit=UNLIMITED, queue_limit=UNLIMITED, submit_per_s=float(UNLIMITED),
+            query_per_s=float(UNLIMITED), limits=(), api_keys=None, keys=(), rules=(), faults=(), clock=ClockSetting(),
         )  # fmt: skip
         self._server = MockServer(self._scenario, contract=contract, now=lambda: self._now)
         self._redactor = Redactor(facts_of)
@@ -90,11 +89,9 @@ class _Replay:
         try:
             unknown = self._steer(exchange, exchange.reply)
             mock, own = await self._ask(exchange)
-            if (
-                differences(exchange.reply, mock)
-                and (fault := self._circumstance(exchange, exchange.reply)) is not None
-            ):
-                self._server.service.use(dataclasses.replace(self._scenario, faults=(fault,)))
+            rule = self._circumstance(exchange, exchange.reply) if differences(exchange.reply, mock) else None
+            if rule is not None:
+                self._server.service.use(dataclasses.replace(self._scenario, rules=(rule,)))
                 mock, own = await self._ask(exchange)
                 self._server.service.use(self._scenario)
         except _Skip as reason:
@@ -119,24 +116,31 @@ class _Replay:
             return []
         if found[2]:  # a cancel that was taken met a task that waited
             if reply.status == 400 and task.status == "PENDING":
-                _put(task, "RUNNING", self._now)
+                self._put(task, "RUNNING")
             return []
         status = output.get("task_status")
         if status not in _STATES:
             return []
         if status != "FAILED":
-            _put(task, "FAILED" if task.fault is not None and status == "SUCCEEDED" else status, self._now)
+            task.lost_parts, task.part_fault = _lost(output)
+            self._put(task, "FAILED" if task.fault is not None and status == "SUCCEEDED" else status)
             return []
         code, message = str(output.get("code") or ""), str(output.get("message") or "")
         if task.fault is None:
             task.fault = (code, message)
-        _put(task, "FAILED", self._now)
-        if self._contract.faults.find("task", None, code, message) is None:
+        self._put(task, "FAILED")
+        row = self._contract.faults.find("task", None, code, message)
+        if row is None or row.code is None:  # a row without a code is for what no other row knows
             return [Drift(where="output.code", recorded=code, mock="not in the error catalogue")]
         return []
 
-    def _circumstance(self, exchange: Exchange, reply: Reply) -> Fault | None:
-        """The fault by which the mock gives a refusal that the request alone has not got.
+    def _put(self, task: Task, status: str) -> None:
+        """Bring a task into a state, as its recorded twin was in it."""
+        if task.status != status:
+            self._server.service.queues.force(task, status, self._now)
+
+    def _circumstance(self, exchange: Exchange, reply: Reply) -> Rule | None:
+        """The rule by which the mock gives a refusal that the request alone has not got.
 
         Raises:
             _Skip: there is none for it.
@@ -148,10 +152,13 @@ class _Replay:
         row = self._contract.faults.find(phase, reply.status, code, message)
         if row is None or row.retry in _OWN_FAULT or (row.retry == "halt_model" and reply.status != 403):
             return None
-        for do in (row.id, str(reply.status)):
-            with contextlib.suppress(ValueError):
-                return Fault(on=on, do=do)
-        raise _Skip(f"the mock cannot be made to answer {reply.status} {code} here")
+        try:
+            then = Then(do=row.id, status=reply.status, code=code or None, message=message or None)
+            rule = Rule(when=When(on=on), then=then)
+            self._server.service.check_scenario(dataclasses.replace(self._scenario, rules=(rule,)))
+        except ValueError as error:
+            raise _Skip(f"the mock cannot be made to answer {reply.status} {code} here") from error
+        return rule
 
     # ---- asking
 
@@ -262,13 +269,12 @@ def _below(value: Any, *names: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _put(task: Task, status: str, now: float) -> None:
-    """Bring a task into a state, as its recorded twin was in it."""
-    task.status = status
-    if status != "PENDING":
-        task.started_at = task.started_at or now
-    if status in ("SUCCEEDED", "FAILED", "CANCELED"):
-        task.ended_at = task.ended_at or now
+def _lost(output: Mapping[str, Any]) -> tuple[tuple[int, ...], tuple[str, str]]:
+    """Numbers of the outputs that were not made while others were, and why: those with a code in place of a link."""
+    results = output.get("results")
+    parts = [each if isinstance(each, dict) else {} for each in results] if isinstance(results, list) else []
+    lost = tuple(index for index, each in enumerate(parts) if "code" in each)
+    return lost, (str(parts[lost[0]]["code"]), str(parts[lost[0]].get("message") or "")) if lost else ("", "")
 
 
 def _code_and_message(reply: Reply | None) -> tuple[str, str]:

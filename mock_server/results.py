@@ -6,8 +6,10 @@ upload only digest and shape are kept. Paths are looked up, never opened. Pure; 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +40,8 @@ class Results:
         self._shape_of = shape_of
         self._policies = 0
         self._uploads: dict[str, Upload] = {}
-        self._models: dict[str, str] = {}
+        #: leave to upload: directory -> (when it was given, for which model)
+        self._leave: dict[str, tuple[float, str]] = {}
 
     def shape(self, key: str) -> float | None:
         """Width over height of an uploaded picture."""
@@ -52,9 +55,8 @@ class Results:
 
     def link(self, origin: str, task: Task, index: int, expires: int) -> str:
         """The address of a result, good until `expires`."""
-        name = f"{task.id}/{index}.{ {'jpeg': 'jpg'}.get(task.output['format'], task.output['format']) }".replace(
-            " ", ""
-        )
+        form = task.made.format
+        name = f"{task.id}/{index}.{'jpg' if form == 'jpeg' else form}"
         signature = quote(self._signature(name, expires), safe="")
         return f"{origin}/_results/{name}?Expires={expires}&OSSAccessKeyId=mock&Signature={signature}"
 
@@ -72,14 +74,14 @@ class Results:
             return xml(403, "AccessDenied", "Request has expired.")
         task_id, _, file = name.partition("/")
         task = next((each[task_id] for each in tasks if task_id in each), None)
-        if task is None:
+        if task is None or not re.fullmatch(r"[0-9]{1,3}\.[a-z0-9]{1,5}", file):
             return xml(404, "NoSuchKey", "The specified key does not exist.")
-        made, given = task.output, task.body.get("parameters") or {}
+        made, given = task.made, task.body.get("parameters") or {}
         prompt = task.body["input"].get("prompt")
         seed = given.get("seed") if isinstance(given, dict) else None
         base = seed if isinstance(seed, int) and not isinstance(seed, bool) else task.number
         picture = Picture(
-            format=made["format"], width=made["width"], height=made["height"], seconds=made["seconds"], sound=made["sound"],
+            format=made.format, width=made.width, height=made.height, seconds=made.seconds, sound=made.sound,
             model=task.model, prompt=prompt if isinstance(prompt, str) else "", seed=base + number(file.partition(".")[0], 0),
         )  # fmt: skip
         return Answer(picture=picture, content_type={"mp4": "video/mp4"}.get(picture.format, f"image/{picture.format}"))
@@ -90,7 +92,8 @@ class Results:
         self._policies += 1
         nth = self._policies
         directory = f"dashscope-instant/{self._seeded.uuid(f'upload/{nth}')}"
-        self._models[directory] = call.query.get("model", "")
+        self._leave[directory] = (now, call.query.get("model", ""))
+        self._forget(now)
         return ok(
             {
                 "request_id": self._seeded.uuid(f"policy/{nth}"),
@@ -122,10 +125,31 @@ class Results:
             return xml(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
         if key in self._uploads:
             return xml(409, "FileAlreadyExists", "The object you specified already exists and can not be overwritten.")
-        self._uploads[key] = Upload(
-            at=now,
-            sha256=hashlib.sha256(data).hexdigest(),
-            shape=self._shape_of(data),
-            model=self._models.get(directory, ""),
-        )
+        if len(data) > self._upload["max_mb"] * 2**20:
+            return xml(400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size.")
+        _, model = self._leave.get(directory, (now, ""))
+        digest = hashlib.sha256(data).hexdigest()
+        self._uploads[key] = Upload(at=now, sha256=digest, shape=self._shape_of(data), model=model)
+        self._forget(now)
         return Answer(content_type="application/octet-stream")
+
+    def _forget(self, now: float) -> None:
+        """Drop what nobody may use any more; both are in the order of time."""
+        while self._leave and next(iter(self._leave.values()))[0] + 2 * self._upload["policy_s"] < now:
+            self._leave.pop(next(iter(self._leave)))
+        while self._uploads and next(iter(self._uploads.values())).at + self._upload["link_s"] < now:
+            self._uploads.pop(next(iter(self._uploads)))
+
+    # ---- as data
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            "policies": self._policies,
+            "uploads": {key: dataclasses.asdict(each) for key, each in self._uploads.items()},
+            "leave": {directory: list(each) for directory, each in self._leave.items()},
+        }
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        self._policies = data["policies"]
+        self._uploads = {key: Upload(**each) for key, each in data["uploads"].items()}
+        self._leave = {directory: (at, model) for directory, (at, model) in data["leave"].items()}

@@ -1,35 +1,102 @@
-"""What a mock shall do: times, limits, keys, faults. Plain data, also as JSON; nothing here acts.
+"""What a mock shall do: seed, times, limits, keys, clock, rules. Plain data; nothing here acts, and JSON is read elsewhere.
 
-Times are seconds. A span is (low, high); where a value lies in it depends on the seed and the task's number only.
+Times are seconds. How long a task takes is a number, a span (low, high) in which it lies evenly, or a log-normal spread; where
+a value lies in it depends on the seed and the task's number only.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import math
 from dataclasses import dataclass
-from typing import Any
 
-__all__ = ["Fault", "Scenario", "scenario_from"]
+from mock_server.rules import Rule, Then, When
+
+__all__ = ["ClockSetting", "Fault", "Key", "Limits", "LogNormal", "Scenario", "Times", "Timing", "drawn"]
 
 Span = tuple[float, float]
 
-#: what a fault can do, by what it happens on
-EFFECTS: dict[str, tuple[str, ...]] = {
-    "create": ("lost", "lost_500", "lost_502", "drop", "429", "500"),
-    "poll": ("drop", "429", "500", "502", "503", "unknown"),
-    "list": ("drop", "429", "500", "empty"),
-    "download": ("drop", "500", "403", "truncate"),
-    "task": (),  # any row of the error catalogue, by its id
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogNormal:
+    """Half of the times lie below the median; `sigma` is how far their logarithms are spread."""
+
+    median_s: float
+    sigma: float = 0.5
+    most_s: float = 10_800.0
+
+
+Timing = float | Span | LogNormal
+
+
+def drawn(timing: Timing, share: float) -> float:
+    """The time at a share in [0, 1) of all cases."""
+    if isinstance(timing, LogNormal):
+        from statistics import NormalDist
+
+        spread = NormalDist(0.0, timing.sigma).inv_cdf(min(max(share, 1e-9), 1 - 1e-9)) if timing.sigma else 0.0
+        return min(timing.median_s * math.exp(spread), timing.most_s)
+    if isinstance(timing, tuple):
+        return timing[0] + (timing[1] - timing[0]) * share
+    return float(timing)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Times:
+    """How long the tasks of some models take; null: as the scenario says for all."""
+
+    model: str = "*"
+    pending_s: Timing | None = None
+    running_s: Timing | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Limits of some models of some accounts; null: as the scenario says for all, or the contract."""
+
+    account: str = "*"
+    model: str = "*"
+    running: int | None = None
+    queue: int | None = None
+    submit_per_s: float | None = None
+    query_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """An accepted key: whose it is, where it is valid, and for which models. `refusal` is what others answer with.
+
+    `row` is what this key answers to every submit, as arrears do.
+    """
+
+    key: str
+    name: str = ""
+    account: str = "main"
+    region: str | None = None
+    models: tuple[str, ...] = ("*",)
+    refusal: str = "model_access_denied"
+    row: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockSetting:
+    """How the time goes: real, scaled (by `speed`), step (by command only), auto (real, and it jumps over waiting).
+
+    `at` is where it begins, in epoch seconds. In auto, everybody waits when nothing but questions for unfinished tasks has
+    been under way for `quiet_s` real seconds; such a question is held for at most `hold_s` of them.
+    """
+
+    mode: str = "real"
+    speed: float = 1.0
+    at: float | None = None
+    quiet_s: float = 0.05
+    hold_s: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One kind of trouble, on the calls number `skip` … `skip + times - 1` of its kind (from 0).
+    """The short form of a rule: on the calls number `skip` … `skip + times - 1` of a kind, from 0, or of tasks made.
 
-    create: `lost*` make the task and lose the answer (connection closed, 500, 502 page); `drop` closes before anything is
-    made. download: `truncate` ends in the middle. task: the task fails with a row of the error catalogue.
+    `do` is a fault, or a row of the error catalogue.
     """
 
     on: str
@@ -38,9 +105,10 @@ class Fault:
     skip: int = 0
 
     def __post_init__(self) -> None:
-        if self.on not in EFFECTS or (self.on != "task" and self.do not in EFFECTS[self.on]):
-            known = "; ".join(f"{on}: {', '.join(do)}" for on, do in EFFECTS.items())
-            raise ValueError(f"no fault {self.do!r} on {self.on!r}; there is {known}")
+        self.as_rule()
+
+    def as_rule(self) -> Rule:
+        return Rule(when=When(on=self.on, after=self.skip, first=self.times), then=Then(do=self.do))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +118,25 @@ class Scenario:
     seed: int = 0
     #: whose models are served and whose price list the bill is made from; None serves all, at Beijing's prices
     region: str | None = None
-    pending_s: Span = (0.02, 0.2)
-    running_s: Span | None = None
-    #: accepted keys; None accepts every key that does not begin with sk-invalid
+    pending_s: Timing = (0.02, 0.2)
+    running_s: Timing | None = None
+    #: times of single models; the first that fits counts
+    times: tuple[Times, ...] = ()
+    #: a task moves with the time, by polls (`polls` says PENDING so often, then RUNNING), or by command only
+    progress: str = "time"
+    polls: tuple[int, int] = (1, 1)
+    #: accepted keys; None accepts every key that does not begin with sk-invalid, all of one account
     api_keys: tuple[str, ...] | None = None
+    #: accepted keys with more to say about them
+    keys: tuple[Key, ...] = ()
     running_limit: int | None = None
     queue_limit: int = 50
     submit_per_s: float | None = None
     query_per_s: float | None = None
+    #: limits of single accounts and models; the first that fits counts
+    limits: tuple[Limits, ...] = ()
+    #: a submit that finds no free seat is refused, in place of queued
+    reject_over_running: bool = False
     retention_s: float = 86400.0
     link_s: float = 86400.0
     list_lag_s: float = 0.0
@@ -65,76 +144,14 @@ class Scenario:
     fresh_links: bool = False
     #: hold bodies to the contract
     check: bool = True
+    #: refuse what the service passes over: keys, headers and queries that nobody knows, nulls, bodies of too many bytes
+    strict: bool = False
     #: a failed task with its times, as live tasks have it, or without, as the documents show it
     failed_form: str = "short"
+    clock: ClockSetting = ClockSetting()
+    rules: tuple[Rule, ...] = ()
     faults: tuple[Fault, ...] = ()
 
-
-def scenario_from(data: Mapping[str, Any], base: Scenario | None = None) -> Scenario:
-    """A scenario out of JSON data, over `base`.
-
-    Raises:
-        ValueError: a name or a fault that does not exist.
-    """
-    known = {field.name for field in dataclasses.fields(Scenario)}
-    if unknown := sorted(set(data) - known):
-        raise ValueError(f"a scenario has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
-    changes: dict[str, Any] = {name: _value(name, value) for name, value in data.items()}
-    return dataclasses.replace(base or Scenario(), **changes)
-
-
-_SPANS = frozenset({"pending_s", "running_s"})
-_COUNTS = frozenset({"running_limit", "queue_limit"})
-_RATES = frozenset({"submit_per_s", "query_per_s", "retention_s", "link_s"})
-_MAY_BE_NULL = frozenset({"running_s", "api_keys", "running_limit", "submit_per_s", "query_per_s", "region"})
-
-
-def _value(name: str, value: Any) -> Any:
-    """A JSON value as a setting.
-
-    Raises:
-        ValueError: it cannot be one.
-    """
-    if value is None and name in _MAY_BE_NULL:
-        return None
-    is_list = isinstance(value, list | tuple)
-    match name:
-        case _ if name in _SPANS:
-            if is_list and len(value) == 2 and all(_is_time(each) for each in value) and value[0] <= value[1]:
-                return tuple(value)
-            raise ValueError(f"{name} is [low, high] in seconds")
-        case _ if name in _RATES and _is_time(value) and value > 0:
-            return float(value)
-        case "list_lag_s" if _is_time(value):
-            return float(value)
-        case _ if name in _COUNTS and type(value) is int and value > 0:
-            return value
-        case "seed" if type(value) is int:
-            return value
-        case "fresh_links" | "check" if isinstance(value, bool):
-            return value
-        case "api_keys" if is_list and all(isinstance(each, str) for each in value):
-            return tuple(value)
-        case "region" if isinstance(value, str):
-            return value
-        case "failed_form" if value in ("short", "full"):
-            return value
-        case "faults" if is_list:
-            return tuple(_fault(each) for each in value)
-        case _:
-            raise ValueError(f"{value!r} cannot be {name}")
-
-
-def _is_time(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
-
-
-def _fault(data: Any) -> Fault:
-    if isinstance(data, Fault):
-        return data
-    fields = {field.name for field in dataclasses.fields(Fault)}
-    if not isinstance(data, dict) or not {"on", "do"} <= set(data) <= fields:
-        raise ValueError("a fault is an object with on and do, perhaps times and skip")
-    if not all(type(data.get(name, 1)) is int and data.get(name, 1) >= 0 for name in ("times", "skip")):
-        raise ValueError("times and skip of a fault are whole numbers")
-    return Fault(**data)
+    @property
+    def all_rules(self) -> tuple[Rule, ...]:
+        return (*self.rules, *(fault.as_rule() for fault in self.faults))

@@ -1,37 +1,40 @@
 """The service itself, without a network: `handle(call, now) -> Answer`.
 
-What it checks, in this order: path, key, JSON, model, path of the model, async header, fields (those that show at the door),
-rate, queue. What a rule says of the task comes out in the task. Nothing here reads a clock, draws at random or touches a
-file: ids and times follow from the seed, the number of the task and `now`. An unknown task is `UNKNOWN` with 200, as it is
-for the service. Uploads are answered for, but only their digest and shape are kept.
+What it checks, in this order: path, key, JSON, model, path of the model, entitlement, async header, fields (those that show at
+the door), rate, queue. What a rule says of the task comes out in the task. Nothing here reads a clock, draws at random or
+touches a file: ids and times follow from the seed, the number of the task and `now`. An unknown task is `UNKNOWN` with 200, as
+it is for the service. Uploads are answered for, but only their digest and shape are kept.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mock_server.answers import Answer, Call, Seeded, first_code, ok, xml
+from mock_server.accounts import MAIN, Accounts, Caller
+from mock_server.answers import Answer, Call, Seeded, ok
+from mock_server.bill import Bill
+from mock_server.door import Door, Read, foreign_query, prompt_of
+from mock_server.faults import struck
 from mock_server.journal import Journal, Seen, entry_of
+from mock_server.making import Maker
 from mock_server.rates import Rates
-from mock_server.records import bill_of, page_of
+from mock_server.records import FILTERS, page_of, quota_page
 from mock_server.results import Results
-from mock_server.scenario import Fault, Scenario
-from mock_server.shapes import Made, made_from, refusal_text, result_body, task_body
+from mock_server.rows import refusal
+from mock_server.rules import AskedWrongly, Rulebook, Subject, Then
+from mock_server.scenario import Scenario
+from mock_server.shapes import quota_row, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
 from mock_server.verdict import Judge
-from wanspec.contract import Checker, Contract, Model
-from wanspec.contract.keywords import Probe, at_path
-from wanspec.contract.media import data_uri_bytes
-from wanspec.contract.price import cost_of
+from wanspec.contract import Contract, Model
+from wanspec.contract.keywords import Probe
 
 __all__ = ["Service"]
 
 BASE = "/api/v1"
+HOME = "beijing"
 
 
 class Service:
@@ -46,65 +49,86 @@ class Service:
         probe: Probe | None = None,
     ) -> None:
         self.contract = contract
-        self.scenario = scenario or Scenario()
-        self.check_scenario(self.scenario)
-        self._checker = Checker(contract, probe=probe)
-        self._shape_of = shape_of
+        self.door = Door(contract, probe, shape_of)
         self.journal = Journal()
-        self.judge = Judge(self.task_of)
+        self.judge = Judge(lambda task_id: self.queues.find(task_id))
         self.journal.watchers.append(self.judge.see)
+        self._shape_of = shape_of
+        self._rows = contract.faults.by_id
+        self._scenario = scenario or Scenario()
+        self.check_scenario(self._scenario)
         self.reset()
 
+    # ---- the scenario
+
+    @property
+    def scenario(self) -> Scenario:
+        return self._scenario
+
+    @scenario.setter
+    def scenario(self, scenario: Scenario) -> None:
+        self.use(scenario)
+
+    @property
+    def region(self) -> str:
+        """Where the mock stands."""
+        return self._scenario.region or HOME
+
     def check_scenario(self, scenario: Scenario) -> None:
-        """Refuse a scenario with a region or a task fault that the contract does not know.
+        """Refuse a scenario with a region or a row that the contract does not know.
 
         Raises:
-            ValueError: there is no such region or row.
+            ValueError: there is no such region or row, or the row is at home elsewhere.
         """
-        if scenario.region is not None and scenario.region not in self.contract.service["regions"]:
-            raise ValueError(f"there is no region {scenario.region!r}")
-        for fault in scenario.faults:
-            if fault.on == "task" and fault.do not in self.contract.faults.by_id:
-                raise ValueError(f"the error catalogue has no row {fault.do!r}")
+        for region in (scenario.region, *(key.region for key in scenario.keys)):
+            if region is not None and region not in self.contract.service["regions"]:
+                raise ValueError(f"there is no region {region!r}")
+        for row in (name for key in scenario.keys for name in (key.refusal, key.row) if name):
+            if row not in self._rows or "submit" not in self._rows[row].phases:
+                raise ValueError(f"the error catalogue has no row {row!r} for a submit")
+        Rulebook(scenario.all_rules, Seeded(0), self._rows)
 
     def use(self, scenario: Scenario) -> None:
-        """Go on with another scenario; its seed counts from the next task on."""
-        if scenario.faults or self.scenario.faults:
-            self._fault_calls.clear()  # they are counted from now on
-        self.scenario = scenario
+        """Go on with another scenario; its seed counts from the next task on, its rules from the next call on."""
+        before, self._scenario = self._scenario, scenario
         self._seeded.seed = scenario.seed
+        self._accounts = Accounts(self.contract, scenario)
+        if scenario.all_rules or before.all_rules:
+            self.rules = Rulebook(scenario.all_rules, self._seeded, self._rows)
+        self.maker.use(scenario, self._accounts, self.rules)
 
     def reset(self) -> None:
         """Forget everything but the scenario."""
-        self.queues = Queues(self._running_limit)
+        self._seeded = Seeded(self._scenario.seed)
+        self._accounts = Accounts(self.contract, self._scenario)
+        self.rules = Rulebook(self._scenario.all_rules, self._seeded, self._rows)
+        self.queues = Queues(self._running_limit, self._kept_s, self._settle)
+        self.results = Results(self._seeded, self.contract.service["upload"], self._shape_of)
+        self.maker = Maker(self.contract, self.door, self.results, self._seeded)
+        self.maker.use(self._scenario, self._accounts, self.rules)
+        self.rates = Rates()
+        self.ledger = Bill(self.contract)
         self.journal.clear()
         self.judge.reset()
         self._seen = Seen()
         self.calls: dict[str, int] = {}
-        self.peak_running: dict[str, int] = {}
-        self._numbers = 0
-        self._rates = Rates()
-        self._fault_calls: dict[str, int] = {}
-        self._refusals = 0
-        self.at_once: dict[str, Task] = {}
-        self._seeded = Seeded(self.scenario.seed)
-        self.results = Results(self._seeded, self.contract.service["upload"], self._shape_of)
+        self.refusals = 0
 
     # ---- the way in
 
     def handle(self, call: Call, now: float) -> Answer:
         """Answer one call at a time in epoch seconds."""
         self.queues.advance(now)
-        self._seen = Seen()
+        self._seen = seen = Seen()
         path = call.path.rstrip("/").removeprefix(BASE)
-        kind, answer = self._route(call, path, now)
+        kind, answer = self._route(call, path, now, seen)
         self._note(kind, call, answer, now)
         return answer
 
     def upload(self, call: Call, fields: Mapping[str, str], data: bytes | None, now: float) -> Answer:
         """Take the form that a client posts to `upload_host`."""
-        self._seen = Seen()
-        answer = self.results.upload(fields, data, now)
+        self._seen = seen = Seen()
+        answer = self._ruled("upload", call, seen, lambda then: self.results.upload(fields, data, now), is_store=True)
         self._note("upload", call, answer, now)
         return answer
 
@@ -113,92 +137,85 @@ class Service:
         self.calls[kind] = self.calls.get(kind, 0) + 1
         self.journal.add(entry_of(self.journal.count + 1, now, kind, call, answer, self._seen))
 
-    def _ask_for(self, task_id: str) -> None:
-        """Note the task that a call is about."""
-        self._seen.task_id = task_id
-        if (task := self.task_of(task_id)) is not None:
-            self._seen.model = task.model
-
-    def _route(self, call: Call, path: str, now: float) -> tuple[str, Answer]:
+    def _route(self, call: Call, path: str, now: float, seen: Seen) -> tuple[str, Answer]:
         if path.startswith("/_results/"):
-            self._ask_for(path.split("/")[2])
-            return "download", self._faulty(
-                "download", lambda: self.results.download(call, path, (self.queues.tasks, self.at_once), now)
+            task = self._about(path.split("/")[2])
+            seen.key_alias, seen.account = (task.key_alias, task.account) if task else ("", "")
+            stores = (self.queues.tasks, self.queues.at_once)
+            return "download", self._ruled(
+                "download", call, seen, lambda then: self.results.download(call, path, stores, now), is_store=True
             )
-        if not call.path.startswith(BASE):
-            return "other", self._refuse("path_not_found")
-        key = self._key(call)
-        if path == "/uploads":
-            return "upload", key if isinstance(key, Answer) else self._policy(call, now)
-        if path == "/tasks" and call.method == "GET":
-            return "list", key if isinstance(key, Answer) else self._faulty("list", lambda: self._list(call, now))
-        if found := re.fullmatch(r"/tasks/([^/]+)(/cancel)?", path):
-            self._ask_for(found[1])
-            if isinstance(key, Answer):
-                return "cancel" if found[2] else "poll", key
-            if found[2]:
-                return "cancel", self._cancel(found[1], call, now)
-            if call.method != "GET":
-                return "poll", self._refuse("method", message=f"Request method '{call.method}' is not supported.")
-            return "poll", self._faulty("poll", lambda: self._query(call, found[1], now))
-        if path.startswith("/services/"):
-            if path not in self.contract.service["paths"]:
-                return "create", self._refuse("path_not_found")
-            if call.method != "POST":
-                return "create", self._refuse("method", message=f"Request method '{call.method}' is not supported.")
-            if isinstance(key, Answer):
-                return "create", key
-            return "create", self._faulty("create", lambda: self._create(call, path, key, now))
-        return "other", self._refuse("path_not_found")
+        kind = _kind(call, path)
+        if kind == "other" or (kind == "create" and path not in self.contract.service["paths"]):
+            return kind, self._refuse("path_not_found")
+        if call.method != ("POST" if kind in ("create", "cancel") else "GET"):
+            return kind, self._refuse("method", message=f"Request method '{call.method}' is not supported.")
+        caller = self._accounts.caller(call.headers.get("authorization", ""))
+        if isinstance(caller, str):
+            return kind, self._refuse(caller)
+        seen.key_alias, seen.account = caller.alias, caller.account
+        if kind == "create":
+            read = self.door.read(call.body)
+            seen.fingerprint, seen.model = read.fingerprint, read.name
+            return kind, self._ruled(
+                kind, call, seen, lambda then: self._create(call, path, caller, read, now), lambda: prompt_of(read.body)
+            )
+        if kind in ("poll", "cancel"):
+            seen.task_id = path.split("/")[2]
+            task = self._about(seen.task_id)
+            act = self._query if kind == "poll" else self._cancel
+            prompt = (lambda: prompt_of(task.body)) if task else str
+            return kind, self._ruled(kind, call, seen, lambda then: act(call, caller, seen.task_id, now, then), prompt)
+        if kind == "list":
+            return kind, self._ruled(kind, call, seen, lambda then: self._list(call, caller, now, then))
+        if kind == "quota":
+            return kind, self._ruled(kind, call, seen, lambda then: self._quotas(call, caller, now))
+        return kind, self._ruled(kind, call, seen, lambda then: self._policy(call, now))
 
-    def _key(self, call: Call) -> str | Answer:
-        scheme, _, key = call.headers.get("authorization", "").partition(" ")
-        key = key.strip()
-        if scheme.lower() != "bearer" or not key:
-            return self._refuse("key_missing")
-        accepted = self.scenario.api_keys
-        if key.startswith("sk-invalid") if accepted is None else key not in accepted:
-            return self._refuse("key_invalid")
-        self._seen.key_alias = self._seen.account = hashlib.sha256(key.encode()).hexdigest()[:8]
-        return self._seen.key_alias
+    def _about(self, task_id: str) -> Task | None:
+        """Note the task that a call is about."""
+        task = self.queues.find(task_id)
+        self._seen.task_id = task_id
+        if task is not None:
+            self._seen.model = task.model
+        return task
 
-    def restore(self, task_id: str, body: dict[str, Any], created_at: float) -> None:
-        """Take up a task that an earlier mock has made, as if it had been this one."""
-        model = self.contract.models[body["model"]]
-        task = self._task(model, body, model.path, "restored", created_at, None)
-        self.queues.add(dataclasses.replace(task, id=task_id))
+    def _ruled(
+        self, on: str, call: Call, seen: Seen, act: Callable[[Then | None], Answer], prompt: Callable[[], str] = str,
+        *, is_store: bool = False,
+    ) -> Answer:  # fmt: skip
+        """The answer to a call, or what a rule makes of it."""
+        if (asked := call.headers.get("x-mock-fault")) is not None:
+            try:
+                self.rules.ask(seen.key_alias, asked)
+            except AskedWrongly as error:
+                return self._refuse("field_required", code="InvalidParameter", message=str(error))
+        if not self.rules.has(on):
+            return act(None)
+        then = self.rules.pick(
+            Subject(on=on, model=seen.model, path=call.path, key=seen.key_alias, account=seen.account, prompt=prompt)
+        )
+        if then is None:
+            return act(None)
+        seen.fault = then.do
+        return struck(then, lambda: act(then), self._refuse, is_store=is_store, task_id=seen.task_id)
 
-    def _policy(self, call: Call, now: float) -> Answer:
-        if call.method != "GET":
-            return self._refuse("method", message=f"Request method '{call.method}' is not supported.")
-        if call.query.get("action") != "getPolicy" or not call.query.get("model"):
-            return self._refuse("field_required", message="Required parameter(action, model) missing or invalid")
-        return self.results.policy(call, now)
-
-    def _query_per_s(self) -> float:
-        given = self.scenario.query_per_s
-        return float(self.contract.service["query_per_s"] if given is None else given)
+    def _is_strict(self, call: Call) -> bool:
+        asked = call.headers.get("x-mock-strict")
+        return self._scenario.strict if asked is None else asked.lower() not in ("0", "false", "no", "")
 
     # ---- creating
 
-    def _create(self, call: Call, path: str, key_alias: str, now: float) -> Answer:
-        try:
-            body = json.loads(call.body)
-        except (ValueError, RecursionError):
-            return self._refuse("bad_json")
-        if not isinstance(body, dict):
-            return self._refuse("bad_json")
-        self._seen.fingerprint = _fingerprint(body)
-        if not isinstance(body.get("model"), str) or not body["model"]:
-            return self._refuse("empty_model")
-        self._seen.model = body["model"]
-        if not isinstance(body.get("input"), dict):
-            return self._refuse("empty_input")
-        model = self.contract.model(body["model"])
-        if model is None or (self.scenario.region is not None and self.scenario.region not in model.regions):
+    def _create(self, call: Call, path: str, caller: Caller, read: Read, now: float) -> Answer:
+        if read.row:
+            return self._refuse(read.row)
+        model, region = read.model, self._accounts.region(caller)
+        if model is None or (region is not None and region not in model.regions):
             return self._refuse("model_not_exist_400")
         if path not in model.paths:
             return self._refuse("url_error")
+        if row := self._accounts.refusal(caller, model):
+            return self._refuse(row)
         asks_for_task = call.headers.get("x-dashscope-async", "").lower() == "enable"
         if model.call == "async" and model.data.get("sync_path") == model.path:
             at_once = not asks_for_task  # one path for both forms: the header alone decides
@@ -206,14 +223,20 @@ class Service:
             at_once = model.call == "sync" or path != model.path
         if asks_for_task == at_once:
             return self._refuse("no_async" if at_once else "no_sync")
-        errors = [each for each in self._checker.check(body) if each.severity == "error"] if self.scenario.check else []
+        if self._is_strict(call):
+            if read.size_bytes > self.contract.service["body"]["max_mb"] * 2**20:
+                return self._refuse("body_bytes")
+            if strange := self.door.strange(read, call.headers):
+                return self._refuse("field_required", code="InvalidParameter", message=f"strict: {strange}")
+        found = read.findings(self.door.checker) if self._scenario.check else []
+        errors = [each for each in found if each.severity == "error"]
         at_the_door = next((each for each in errors if each.shows == "http"), None)
         if at_the_door is not None:
             return self._refuse("field_required", code="InvalidParameter", message=refusal_text(at_the_door))
-        if (busy := self._busy(model, key_alias, now)) is not None:
+        if (busy := self._busy(model, caller.account, now)) is not None:
             return busy
-        fault = ("InvalidParameter", refusal_text(errors[0])) if errors else self._media_fault(call, body, now)
-        task = self._task(model, body, path, key_alias, now, fault or self._task_fault())
+        fault = ("InvalidParameter", refusal_text(errors[0])) if errors else self._media_fault(call, read, now)
+        task = self.maker.make(model, read, path, caller, now, fault)
         self._seen.task_id = task.id
         if at_once:
             return self._at_once(call, task, now)
@@ -224,200 +247,158 @@ class Service:
         """The synchronous form: the answer is the result, and there is no task to ask for."""
         if task.fault is not None:
             return self._refuse("field_required", code=task.fault[0], message=task.fault[1])
-        task.status, task.started_at, task.ended_at = "SUCCEEDED", now, now
-        self.at_once[task.id] = task
+        task.status, task.started_at, task.ended_at, task.is_at_once = "SUCCEEDED", now, now, True
+        self.queues.add_at_once(task)
         answer = self._result(call, task, now)
         for name in ("task_id", "task_status", "submit_time", "scheduled_time", "end_time"):
             answer["output"].pop(name, None)
         return ok({**answer, "request_id": task.request_id})
 
-    def _task_fault(self) -> tuple[str, str] | None:
-        """The fault that the scenario has for this task."""
-        fault = self._next_fault("task")
-        if fault is None:
-            return None
-        row = self.contract.faults.by_id[fault.do]
-        return first_code(row.code or ""), row.message
-
-    def _media_fault(self, call: Call, body: dict[str, Any], now: float) -> tuple[str, str] | None:
+    def _media_fault(self, call: Call, read: Read, now: float) -> tuple[str, str] | None:
         """An `oss://` reference needs the header that resolves it, and an upload for this model behind it."""
-        text = json.dumps(body, ensure_ascii=False)
-        if not self.scenario.check or '"oss://' not in text:
+        keys = re.findall(r"'oss://([^']+)'", repr(read.body)) if read.has_uploads and self._scenario.check else []
+        if not keys:
             return None
         if call.headers.get("x-dashscope-ossresourceresolve", "").lower() != "enable":
-            row = self.contract.faults.by_id["param_data_inspection"]
+            row = self._rows["param_data_inspection"]
             return row.code or "", row.message
-        keys = re.findall(r'"oss://([^"]+)"', text)
-        if all(self.results.is_readable(key, body["model"], now) for key in keys):
+        if all(self.results.is_readable(key, read.name, now) for key in keys):
             return None
         return "InvalidParameter", "You don't have authorization to access the media resource."
 
     def _busy(self, model: Model, account: str, now: float) -> Answer | None:
-        per_s = self.scenario.submit_per_s if self.scenario.submit_per_s is not None else model.submit_per_s
-        if per_s is not None and not self._rates.take(f"submit/{account}/{model.main_id}", per_s, now):
+        limits = self._accounts.limits(account, model.id)
+        per_s = limits.submit_per_s
+        if per_s is not None and not self.rates.take(f"submit/{account}/{model.main_id}", per_s, now):
             return self._refuse("rate_quota")
-        limit = self.scenario.queue_limit + self._running_limit(model.id)
-        if self.queues.open_tasks(account, model.id) >= limit:
-            return self._refuse("queue_full")
-        return None
+        open_tasks = self.queues.open_tasks(account, model.id)
+        queue = 0 if self._scenario.reject_over_running else limits.queue or 0
+        return self._refuse("queue_full") if open_tasks >= queue + (limits.running or 1) else None
 
-    def _task(
-        self, model: Model, body: dict[str, Any], path: str, key_alias: str, now: float, fault: tuple[str, str] | None
-    ) -> Task:
-        self._numbers += 1
-        number = self._numbers
-        variant = model.variant(body)
-        made = made_from(variant, body, self.contract, self._aspect(variant.data["output"].get("size", {}), body))
-        low, high = self.scenario.running_s or model.typical_s
-        share = self._seeded.share(f"running/{number}")
-        pending_low, pending_high = self.scenario.pending_s
-        home = self.scenario.region or "beijing"
-        cost = cost_of(model, body, home if home in model.regions else model.regions[0])
-        return Task(
-            id=self._seeded.uuid(f"task/{number}"), number=number, model=model.id, account=key_alias, key_alias=key_alias,
-            body=body, path=path, request_id=self._seeded.uuid(f"request/{number}"), created_at=now, fault=fault,
-            pending_s=pending_low + (pending_high - pending_low) * self._seeded.share(f"pending/{number}"),
-            running_s=min(0.2, low) if fault else low + (high - low) * share,
-            count=made.count, price=(str(cost.amount), cost.currency) if cost else None,
-            fingerprint=_fingerprint(body), output=dataclasses.asdict(made),
-        )  # fmt: skip
-
-    def _aspect(self, size: Mapping[str, str], body: dict[str, Any]) -> float | None:
-        """The shape of the input picture where it decides the output's, as far as it can be seen from here."""
-        reference = at_path(body, size["shape"]) if "shape" in size else None
-        if not isinstance(reference, str):
-            return None
-        if reference.startswith("data:"):
-            data = data_uri_bytes(reference)[1]
-            return self._shape_of(data) if data else None
-        if reference.startswith("oss://"):
-            return self.results.shape(reference.removeprefix("oss://"))
-        return None
+    def restore(self, task_id: str, body: dict[str, Any], created_at: float, *, account: str = MAIN) -> Task:
+        """Take up a task that an earlier mock has made, or somebody else, as if it had been made here then."""
+        read = self.door.take(body)
+        assert read.model is not None
+        task = self.maker.make(read.model, read, read.model.path, Caller("restored", account, None), created_at, None)
+        task.id = task_id
+        self.queues.add(task)
+        return task
 
     # ---- asking
 
-    def _query(self, call: Call, task_id: str, now: float) -> Answer:
-        per_s = self._query_per_s()
-        if not self._rates.take(f"query/{self._seen.account}", per_s, now):
-            return self._refuse("rate_quota")
+    def _may_ask(self, account: str, now: float) -> bool:
+        return self.rates.take(f"query/{account}", self._accounts.query_per_s(account), now)
+
+    def _own(self, task_id: str, account: str, now: float) -> Task | None:
+        """A task that an account can see."""
         task = self.queues.tasks.get(task_id)
+        is_seen = task is not None and task.account == account and now - task.created_at <= self._scenario.retention_s
+        return task if is_seen else None
+
+    def _query(self, call: Call, caller: Caller, task_id: str, now: float, then: Then | None) -> Answer:
+        if not self._may_ask(caller.account, now):
+            return self._refuse("rate_quota")
+        if self._is_strict(call) and (name := foreign_query(call.query, ())):
+            return self._refuse(
+                "field_required", code="InvalidParameter", message=f"strict: {name} is not asked for here"
+            )
+        task = self._own(task_id, caller.account, now)
         request_id = self._seeded.uuid(f"query/{self.calls.get('poll', 0)}/{task_id}")
-        if task is None or now - task.created_at > self.scenario.retention_s:
+        if task is None:
             return ok({"request_id": request_id, "output": {"task_id": task_id, "task_status": "UNKNOWN"}})
-        model = self.contract.models[task.model]
-        variant = model.variant(task.body)
+        if self._scenario.progress == "polls" and not task.is_over:
+            self._polled(task, now)
         if task.status != "SUCCEEDED":
-            output = task_body(task, self.contract, variant, failed_form=self.scenario.failed_form)
+            variant = self.contract.models[task.model].variant(task.body)
+            output = task_body(task, self.contract, variant, failed_form=self._scenario.failed_form)
             return ok({"request_id": request_id, "output": output})
         return ok({"request_id": request_id, **self._result(call, task, now)})
+
+    def _polled(self, task: Task, now: float) -> None:
+        """A task that moves by polls has been asked for once more."""
+        task.polls += 1
+        pending, running = self._scenario.polls
+        if task.status == "PENDING" and task.polls > pending and not self.queues.is_ready(task):
+            self.queues.ready(task, now)
+        if task.status == "RUNNING" and task.polls > pending + running:
+            self.queues.finish(task, now)
 
     def _result(self, call: Call, task: Task, now: float) -> dict[str, Any]:
         """`output` and `usage` of a task that has succeeded."""
         variant = self.contract.models[task.model].variant(task.body)
-        made = Made(**task.output)
-        signed_at = now if self.scenario.fresh_links else task.ended_at or now
-        expires = int(signed_at + self.scenario.link_s)
-        links = [self.results.link(call.origin, task, index, expires) for index in range(task.count)]
-        return result_body(task, self.contract, variant, made, links)
+        return result_body(task, self.contract, variant, self.links(task, call.origin, now))
 
-    def _list(self, call: Call, now: float) -> Answer:
-        per_s = self._query_per_s()
-        if not self._rates.take(f"query/{self._seen.account}", per_s, now):
+    def links(self, task: Task, origin: str, now: float) -> dict[int, str]:
+        """The signed addresses of what a task has made, by the number of the output."""
+        signed_at = now if self._scenario.fresh_links else task.ended_at or now
+        expires = int(signed_at + self._scenario.link_s)
+        return {index: self.results.link(origin, task, index, expires) for index in task.parts}
+
+    def _list(self, call: Call, caller: Caller, now: float, then: Then | None) -> Answer:
+        if not self._may_ask(caller.account, now):
             return self._refuse("rate_quota")
+        if self._is_strict(call) and (name := foreign_query(call.query, FILTERS)):
+            return self._refuse("field_required", code="InvalidParameter", message=f"strict: {name} is not a filter")
+        lag_s = then.lag_s if then is not None and then.do == "lag" else self._scenario.list_lag_s
         page = page_of(
-            self.queues.tasks.values(),
-            call.query,
-            now,
-            utc_offset_h=self.contract.service["utc_offset_h"],
-            lag_s=self.scenario.list_lag_s,
-            region=self.scenario.region or "beijing",
-        )
+            self.queues.shelves, caller.account, call.query, now, utc_offset_h=self.contract.service["utc_offset_h"],
+            lag_s=lag_s, kept_s=self._scenario.retention_s, region=self._accounts.region(caller) or HOME,
+        )  # fmt: skip
         return ok({"request_id": self._seeded.uuid(f"list/{self.calls.get('list', 0)}"), **page})
 
-    def _cancel(self, task_id: str, call: Call, now: float) -> Answer:
-        per_s = self._query_per_s()
-        if not self._rates.take(f"query/{self._seen.account}", per_s, now):
+    def _cancel(self, call: Call, caller: Caller, task_id: str, now: float, then: Then | None) -> Answer:
+        if not self._may_ask(caller.account, now):
             return self._refuse("rate_quota")
-        task = self.queues.tasks.get(task_id)
-        if call.method != "POST":
-            return self._refuse("method", message=f"Request method '{call.method}' is not supported.")
-        if task is None or not self.queues.cancel(task, now):
-            return self._refuse("cancel_refused")
-        return ok({"request_id": self._seeded.uuid(f"cancel/{task_id}")})
+        task = self._own(task_id, caller.account, now)
+        done = ok({"request_id": self._seeded.uuid(f"cancel/{task_id}")})
+        if task is not None and task.status == "PENDING" and then is not None and then.do == "race":
+            self.queues.force(task, "RUNNING", now)  # the acknowledgement is no proof
+            return done
+        return done if task is not None and self.queues.cancel(task, now) else self._refuse("cancel_refused")
 
-    # ---- faults and refusals
-
-    def _faulty(self, on: str, answer: Callable[[], Answer]) -> Answer:
-        """The answer, or the fault that the scenario has for this call of its kind."""
-        fault = self._next_fault(on)
-        if fault is None:
-            return answer()
-        self._seen.fault = fault.do
-        return self._effect(fault, answer)
-
-    def _next_fault(self, on: str) -> Fault | None:
-        nth = self._fault_calls.get(on, 0)
-        self._fault_calls[on] = nth + 1
-        return next(
-            (each for each in self.scenario.faults if each.on == on and each.skip <= nth < each.skip + each.times), None
+    def _quotas(self, call: Call, caller: Caller, now: float) -> Answer:
+        """The limits of this key, model by model."""
+        region = self._accounts.region(caller)
+        wanted = call.query.get("model") or call.query.get("name")
+        rows = [
+            quota_row(model.id, self._accounts.limits(caller.account, model.id))
+            for model in self.contract.models.values()
+            if wanted in (None, model.id)
+            and (region is None or region in model.regions)
+            and not self._accounts.refusal(caller, model)
+        ]
+        return ok(
+            {"request_id": self._seeded.uuid(f"quota/{self.calls.get('quota', 0)}"), **quota_page(rows, call.query)}
         )
 
-    def _effect(self, fault: Fault, answer: Callable[[], Answer]) -> Answer:
-        match fault.do:
-            case "lost":
-                return dataclasses.replace(answer(), then="close")
-            case "lost_500":
-                answer()
-                return self._refuse("submit_internal")
-            case "lost_502" | "502":
-                if fault.do == "lost_502":
-                    answer()
-                return Answer(status=502, body=b"<html><body>502 Bad Gateway</body></html>", content_type="text/html")
-            case "drop":
-                return Answer(then="close")
-            case "429":
-                return self._refuse("rate_quota")
-            case "500":
-                return self._refuse("submit_internal")
-            case "503":
-                return dataclasses.replace(self._refuse("submit_internal"), status=503)
-            case "403":
-                return xml(403, "AccessDenied", "Request has expired.")
-            case "unknown":
-                return ok(
-                    {"request_id": self._seeded.uuid("unknown"), "output": {"task_id": "", "task_status": "UNKNOWN"}}
-                )
-            case "empty":
-                return ok({"request_id": "", "total": 0, "total_page": 0, "page_no": 1, "page_size": 10, "data": []})
-            case _:
-                return dataclasses.replace(answer(), then="truncate")
-
-    def _refuse(self, row_id: str, *, code: str | None = None, message: str | None = None) -> Answer:
-        """A row of the error catalogue as an answer."""
-        row = self.contract.faults.by_id[row_id]
-        self._refusals += 1
-        text = {
-            "code": code or first_code(row.code or ""),
-            "message": message or row.message,
-            "request_id": self._seeded.uuid(f"refused/{self._refusals}"),
-        }
-        return Answer(status=next(each for each in row.http if each is not None), json=text)
+    def _policy(self, call: Call, now: float) -> Answer:
+        if call.query.get("action") != "getPolicy" or not call.query.get("model"):
+            return self._refuse("field_required", message="Required parameter(action, model) missing or invalid")
+        return self.results.policy(call, now)
 
     # ---- small things
 
-    def task_of(self, task_id: str) -> Task | None:
-        """The task of an id, made at once or to be asked for."""
-        return self.queues.tasks.get(task_id) or self.at_once.get(task_id)
+    def _refuse(self, row_id: str, **said: Any) -> Answer:
+        """A row of the error catalogue as an answer."""
+        self.refusals += 1
+        return refusal(self._rows[row_id], self._seeded.uuid(f"refused/{self.refusals}"), **said)
 
-    def _running_limit(self, model: str) -> int:
-        if self.scenario.running_limit is not None:
-            return self.scenario.running_limit
-        known = self.contract.models[model].running
-        return known if known is not None else 5
+    def _running_limit(self, account: str, model: str) -> int:
+        return self._accounts.limits(account, model).running or 1
+
+    def _kept_s(self) -> float:
+        return max(self._scenario.retention_s, self._scenario.link_s)
+
+    def _settle(self, task: Task) -> None:
+        self.ledger.settle(task, self.region)
+
+    def charge(self, task: Task) -> dict[str, Any] | None:
+        """What has become of the money of a task."""
+        return self.ledger.charge(task, self.region)
 
     def bill(self) -> dict[str, Any]:
         """What the account owes."""
-        return bill_of(self.queues.tasks.values(), self.at_once.values())
+        return self.ledger.as_json(self.queues.tasks.values(), self.queues.at_once.values(), self.region)
 
     def verdict(self, now: float, *, done: bool = False, downloads: bool = True) -> dict[str, Any]:
         """What the clients have done wrong; see `Judge.verdict`."""
@@ -425,7 +406,15 @@ class Service:
         return self.judge.verdict(now, done=done, downloads=downloads)
 
 
-def _fingerprint(body: Mapping[str, Any]) -> str:
-    """What two requests have in common that ask for the same."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+def _kind(call: Call, path: str) -> str:
+    """What a path of the API is for; `other` for none."""
+    if not call.path.startswith(BASE):
+        return "other"
+    if path.startswith("/services/"):
+        return "create"
+    if path.startswith("/tasks/"):
+        steps = path.split("/")
+        if len(steps) == 3:
+            return "poll"
+        return "cancel" if len(steps) == 4 and steps[3] == "cancel" else "other"
+    return {"/tasks": "list", "/uploads": "upload", "/quotas": "quota", "/models/limits": "quota"}.get(path, "other")

@@ -7,76 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from mock_server.made import Made
+from mock_server.scenario import Limits
 from mock_server.tasks import Task
 from wanspec.contract import Contract, Finding, Variant
-from wanspec.contract.keywords import parse_size
 
-__all__ = ["Made", "list_row", "made_from", "refusal_text", "result_body", "stamp", "task_body"]
+__all__ = ["list_row", "quota_row", "refusal_text", "result_body", "stamp", "task_body"]
 
-_DEFAULT_ASPECT = 16 / 9
 FPS = 30
 #: regions as list rows name them
 _REGIONS = {"beijing": "cn-beijing", "singapore": "ap-southeast-1", "virginia": "us-east-1"}
-#: whatever an unchecked request asks for
-MOST_S, MOST, MOST_PX = 60.0, 20, 4096
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Made:
-    """What a request makes: sides in pixels, seconds (0 for pictures), how many, with sound or without."""
-
-    format: str
-    width: int
-    height: int
-    seconds: float
-    count: int
-    sound: bool
-    sr: int
-
-
-def made_from(variant: Variant, body: Mapping[str, Any], contract: Contract, aspect: float | None) -> Made:
-    """What the service would make of a body; `aspect` is that of the input picture where it decides."""
-    output = variant.data["output"]
-    size = output.get("size", {})
-    width, height, sr = 1280, 720, 720
-    if "field" in size:
-        width, height = _asked(variant.field(size["field"]) or {}, str(variant.value(body, size["field"])))
-        sr = min(width, height)
-    elif "tier" in size:
-        tiers = contract.service["tiers"]
-        tier = tiers.get(str(variant.value(body, size["tier"])), tiers["720P"])
-        width, height = _sides(tier["pixels"], aspect or _DEFAULT_ASPECT)
-        sr = tier["sr"]
-    seconds = variant.value(body, output["seconds"]) if "seconds" in output else 0
-    count = variant.value(body, output["count"]) if "count" in output else 1
-    sound = output.get("sound", False)
-    if isinstance(sound, str):
-        sound = variant.value(body, sound) is not False
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    return Made(
-        format=output["format"], width=width, height=height, sr=sr, sound=bool(sound),
-        seconds=float(min(seconds, MOST_S)) if is_number and seconds > 0 else (5.0 if output["kind"] == "video" else 0.0),
-        count=min(count, MOST) if type(count) is int and count > 0 else 1,
-    )  # fmt: skip
-
-
-def _asked(field: Mapping[str, Any], text: str) -> tuple[int, int]:
-    """The sides that a `W*H`, or a word that stands for one, asks for."""
-    width, height = parse_size(field.get("x-pixels", {}).get("words", {}).get(text, text)) or (1280, 720)
-    return min(width, MOST_PX), min(height, MOST_PX)
-
-
-def _sides(pixels: int, aspect: float) -> tuple[int, int]:
-    """About so many pixels in a shape; sides in steps of 16, but for the exact standard ones."""
-    width, height = math.sqrt(pixels * aspect), math.sqrt(pixels / aspect)
-    near = round(width), round(height)
-    if near[0] * near[1] == pixels and not (near[0] % 2 or near[1] % 2):
-        return near
-    return max(int(width // 16) * 16, 16), max(int(height // 16) * 16, 16)
 
 
 def stamp(at: float, contract: Contract) -> str:
@@ -97,13 +40,15 @@ def task_body(task: Task, contract: Contract, variant: Variant, *, failed_form: 
     if task.fault is not None and task.status == "FAILED":
         output["code"], output["message"] = task.fault
     if variant.data["result"].get("metrics") and not (task.status == "FAILED" and failed_form != "full"):
-        output["task_metrics"] = {"TOTAL": task.count, "SUCCEEDED": 0, "FAILED": task.count if task.fault else 0}
+        failed = task.count if task.fault and task.status == "FAILED" else 0
+        output["task_metrics"] = {"TOTAL": task.count, "SUCCEEDED": 0, "FAILED": failed}
     return output
 
 
-def result_body(task: Task, contract: Contract, variant: Variant, made: Made, links: list[str]) -> dict[str, Any]:
-    """`output` and `usage` of a task that succeeded."""
-    result = variant.data["result"]
+def result_body(task: Task, contract: Contract, variant: Variant, links: dict[int, str]) -> dict[str, Any]:
+    """`output` and `usage` of a task that succeeded; `links` are those of the outputs that were made, by number."""
+    result, made = variant.data["result"], task.made
+    first = next(iter(links.values()))
     output = task_body(task, contract, variant, failed_form="full")
     output.pop("task_metrics", None)
     prompts = _prompts(task, variant)
@@ -111,15 +56,19 @@ def result_body(task: Task, contract: Contract, variant: Variant, made: Made, li
     if len(steps) == 1:
         name = steps[0]
         if name.endswith("[]"):
-            output[name[:-2]] = links
+            output[name[:-2]] = list(links.values())
         else:
             output |= prompts
-            output[name] = links[0]
+            output[name] = first
     elif steps[0] == "results[]":
-        output["results"] = [{**prompts, steps[1]: link} for link in links]
+        code, message = task.part_fault
+        output["results"] = [
+            {**prompts, steps[1]: links[index]} if index in links else {"code": code, "message": message}
+            for index in range(task.count)
+        ]
     elif steps[0] == "results":
         output |= prompts
-        output["results"] = {steps[1]: links[0]}
+        output["results"] = {steps[1]: first}
     elif steps[0] == "choices[]":
         output["finished"] = True
         output["choices"] = [
@@ -127,7 +76,7 @@ def result_body(task: Task, contract: Contract, variant: Variant, made: Made, li
                 "finish_reason": "stop",
                 "message": {"role": "assistant", "content": [{"type": "image", steps[-1]: link}]},
             }
-            for link in links
+            for link in links.values()
         ]
     if result.get("metrics"):
         output["task_metrics"] = {"TOTAL": task.count, "SUCCEEDED": len(links), "FAILED": task.count - len(links)}
@@ -185,6 +134,15 @@ def list_row(task: Task, uid: str, region: str) -> dict[str, Any]:
     if task.ended_at is not None:
         row["end_time"] = int(task.ended_at * 1000)
     return row
+
+
+def quota_row(model: str, limits: Limits) -> dict[str, Any]:
+    """What a key may do with a model; what nobody knows is null."""
+    limit = {
+        "request_limit": limits.submit_per_s, "request_limit_period": 1, "usage_limit": None, "usage_limit_field": None,
+        "usage_limit_period": None, "async_user_queue_limit": limits.queue, "async_user_concurrency_limit": limits.running,
+    }  # fmt: skip
+    return {"model": model, "workspace_id": "mock", "model_limit": limit, "workspace_limit": dict(limit)}
 
 
 def refusal_text(finding: Finding) -> str:

@@ -14,14 +14,13 @@ import asyncio
 import dataclasses
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, TypeVar
 
 from mock_server.app import MockServer
-from mock_server.expectations import bill_text, requests_text, tasks_text, verdict_text
+from mock_server.expectations import bill_text, requests_text, task_line, tasks_text, verdict_text
 from mock_server.journal import Entry
 from mock_server.scenario import Scenario
 from mock_server.service import Service
@@ -42,8 +41,7 @@ class WanMock:
     """A mock that serves from `with` to its end, on a free port of loopback unless told otherwise."""
 
     def __init__(self, scenario: Scenario = QUICK, *, contract: Contract | None = None, port: int = 0) -> None:
-        self._ahead_s = 0.0
-        self._server = MockServer(scenario, contract=contract, now=self.now, port=port)
+        self._server = MockServer(scenario, contract=contract, port=port)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name="wan-mock", daemon=True)
@@ -115,7 +113,7 @@ class WanMock:
                 service.check_scenario(scenario)
                 service.use(scenario)
             service.reset()
-            self._ahead_s = 0.0
+            self._server.clock.restart(service.scenario.clock)
 
         self.call(work)
         self._server.errors.clear()
@@ -140,7 +138,8 @@ class WanMock:
     @property
     def api_key(self) -> str:
         """A key that the mock accepts."""
-        return (self.service.scenario.api_keys or (ANY_KEY,))[0]
+        scenario = self.service.scenario
+        return next(iter([*(scenario.api_keys or ()), *(each.key for each in scenario.keys)]), ANY_KEY)
 
     @property
     def settings(self) -> dict[str, str]:
@@ -157,18 +156,15 @@ class WanMock:
 
     def now(self) -> float:
         """The mock's time in epoch seconds."""
-        return time.time() + self._ahead_s
+        return self._server.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Let so much time pass at once: tasks move on, links and records grow old."""
-        if seconds < 0:
-            raise ValueError("time goes forward")
+        """Let so much time pass at once: tasks move on, links and records grow old.
 
-        def work(service: Service) -> None:
-            self._ahead_s += seconds
-            service.queues.advance(self.now())
-
-        self.call(work)
+        Raises:
+            ValueError: less than nothing: time does not go back.
+        """
+        self.call(lambda service: self._server.clock.advance(seconds))
 
     # ---- what it saw
 
@@ -181,13 +177,18 @@ class WanMock:
 
         return _those(Task, self.call(work), where)
 
+    def _task_lines(self) -> list[str]:
+        return self.call(
+            lambda service: [task_line(each, service.charge(each)) for each in service.queues.tasks.values()]
+        )
+
     def requests(self, kind: str | None = None, **where: Any) -> list[Entry]:
         """The journal, oldest first; by `kind` (create, poll, list, cancel, upload, download ...) or any other field."""
         wanted = where if kind is None else {"kind": kind, **where}
         return _those(Entry, self.call(lambda service: list(service.journal)), wanted)
 
     def bill(self) -> dict[str, Any]:
-        """What the account owes: tasks, succeeded, failed, images, seconds, money by currency."""
+        """What the account owes: tasks, succeeded, failed, canceled, images, seconds, money by currency ..."""
 
         def work(service: Service) -> dict[str, Any]:
             service.queues.advance(self.now())
@@ -204,7 +205,7 @@ class WanMock:
     def assert_tasks(self, number: int, **where: Any) -> None:
         """So many tasks were made (of this status, model ...)."""
         __tracebackhide__ = True
-        _hold(tasks_text(number, self.tasks(**where), self.tasks(), where))
+        _hold(tasks_text(number, len(self.tasks(**where)), self._task_lines(), where))
 
     def assert_requested(self, kind: str | None = None, *, times: int | None = None, **where: Any) -> None:
         """A call was made so many times; at least once when `times` is not said."""
@@ -216,7 +217,7 @@ class WanMock:
     def assert_bill(self, **figures: Any) -> None:
         """These figures of the bill: `assert_bill(images=2, money="0.28")`; money also by currency."""
         __tracebackhide__ = True
-        _hold(bill_text(figures, self.bill(), self.tasks()))
+        _hold(bill_text(figures, self.bill(), self._task_lines()))
 
     def assert_clean(self, *, downloads: bool = True, allow: Sequence[str] = ()) -> None:
         """The client, which does nothing more, has made no mistake that costs money, results or the service's patience.

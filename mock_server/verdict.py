@@ -136,12 +136,12 @@ class Judge:
     def _see_create(self, entry: Entry) -> None:
         task = self._task_of(entry.task_id)
         is_lost = not entry.answered or entry.status != 200
-        is_at_once = task is not None and task.is_over
+        is_at_once = task is not None and task.is_at_once
         story = _Story(
             n=entry.n, key=entry.key_alias, model=entry.model, is_lost=is_lost, has_id=not is_at_once, last_at=entry.at
         )
         if task is not None and is_at_once and not is_lost:
-            story.told, story.told_n, story.count = task.status, entry.n, task.count
+            story.told, story.told_n, story.count = task.status, entry.n, len(task.parts)
         latest = (entry.key_alias, entry.fingerprint)
         first = self._stories.get(self._latest.get(latest, ""))
         if first is not None and not entry.repeat:
@@ -169,7 +169,7 @@ class Judge:
         elif entry.answered and entry.task_status in ENDS:
             story.told, story.told_n = entry.task_status, entry.n
             task = self._task_of(entry.task_id)
-            story.count = task.count if task is not None else 1
+            story.count = len(task.parts) if task is not None else 1
 
     def _see_download(self, entry: Entry, story: _Story) -> None:
         if entry.method == "GET" and entry.answered and entry.status in (200, 206):

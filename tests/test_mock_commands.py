@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
-from served import served
+from served import served, start
 
 from mock_server.manners import RULES
 from mock_server.scenario import Scenario
@@ -165,8 +167,30 @@ def test_a_client_that_hangs_is_ended_with_all_that_it_has_started(
     assert (code, [(each["exit_code"], each["word"]) for each in data["cells"]]) == (1, [(0, "ok"), (None, "lost")])
     assert run(["mock", "chaos", "--timeout-s", "1", *tiny("family", str(tmp_path / "child"))]) == 3
     assert "did not end within 1 s" in capsys.readouterr().err
-    child = Path("/proc") / (tmp_path / "child").read_text() / "stat"
-    assert not child.exists() or child.read_text().split()[2] == "Z"  # nobody has to reap an orphan here
+    assert is_gone(tmp_path / "child")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_client_too(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    process = start(["mock", "chaos", *tiny("family", str(tmp_path / "child"))], tmp_path)
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        assert process.poll() is None
+        threading.Event().wait(0.05)
+    process.send_signal(number)
+    _, rest = process.communicate(timeout=20)
+    assert process.returncode == code
+    assert "Traceback" not in rest
+    assert is_gone(tmp_path / "child")
+
+
+def is_gone(file: Path) -> bool:
+    """Whether the process of that number ends at once; nobody has to reap an orphan here."""
+    state = Path("/proc") / file.read_text() / "stat"
+    for _ in range(100):
+        if not state.exists() or state.read_text().split()[2] == "Z":
+            return True
+        threading.Event().wait(0.02)
+    return False
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from referencing import Registry
 from referencing.jsonschema import DRAFT202012
 
 from mock_server import Answer, Call, Fault, MockServer, Scenario, Service
-from mock_server.scenario import EFFECTS
+from mock_server.rules import EFFECTS, Rule, Then, When, check_rule
 from wanspec.contract import Checker, Model, load_contract
 from wanspec.contract.openapi import openapi
 from wanspec.contract.openapi_requests import is_plain, null_is_absent
@@ -95,7 +95,22 @@ def test_the_scenario_of_the_document_is_the_mock_s() -> None:
     cases = {
         each["if"]["properties"]["on"]["const"]: each["then"]["properties"]["do"]["enum"] for each in fault["allOf"]
     }
-    assert cases == {on: list(do) for on, do in EFFECTS.items()} | {"task": list(CONTRACT.faults.by_id)}
+    assert list(cases) == list(EFFECTS)
+    for on, do in cases.items():
+        assert do[: len(EFFECTS[on])] == list(EFFECTS[on])
+        assert set(do) == {name for name in (*EFFECTS[on], *CONTRACT.faults.by_id) if is_doable(on, name)}
+    rule = DOCUMENT["components"]["schemas"]["MockRule"]["properties"]
+    assert list(rule["when"]["properties"]) == [field.name for field in dataclasses.fields(When)]
+    assert set(rule["then"]["properties"]) == {field.name for field in dataclasses.fields(Then)} | {"fault", "row"}
+
+
+def is_doable(on: str, do: str) -> bool:
+    """Whether the mock takes a rule that does this on that."""
+    try:
+        check_rule(Rule(when=When(on=on), then=Then(do=do)), CONTRACT.faults.by_id)
+    except ValueError:
+        return False
+    return True
 
 
 # ---- requests
@@ -190,6 +205,7 @@ def test_a_schema_made_for_nulls_says_of_a_body_what_the_first_says_of_it_withou
 
 def operation(method: str, path: str) -> tuple[str, str]:
     """(path of the document, method) of a call."""
+    path = path.rstrip("/")
     for template in DOCUMENT["paths"]:
         if re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path):
             assert method.lower() in DOCUMENT["paths"][template], (method, path)
@@ -210,6 +226,9 @@ def names_in(schema: Any, seen: set[str]) -> set[str]:
     return found | {name for each in schema.values() for name in names_in(each, seen)}
 
 
+MONEY = ("money", "reserved", "charged", "released")
+
+
 def names_of(value: Any) -> set[str]:
     """Every name of a member in an answer, but inside of maps whose names are not the mock's own."""
     if isinstance(value, list):
@@ -218,7 +237,9 @@ def names_of(value: Any) -> set[str]:
         return set()
     if "openapi" in value:  # the document itself is described by its own specification
         return {"info", "openapi", "paths"}
-    own = (each for name, each in value.items() if name not in ("request", "calls", "money"))
+    if "queues" in value:  # a state is for the mock's own eyes
+        return {"version", "clock", "scenario"}
+    own = (each for name, each in value.items() if name not in ("request", "calls", *MONEY))
     return set(value) | {name for each in own for name in names_of(each)}
 
 
@@ -368,7 +389,7 @@ def test_a_failed_task_of_every_family_keeps_its_metrics_documented() -> None:
 def statuses(caller: Caller, template: str, method: str) -> tuple[set[str], set[str]]:
     """(seen, listed) of an operation."""
     seen = {status for path, verb, status in caller.seen if (path, verb) == (template, method)}
-    return seen, set(DOCUMENT["paths"][template][method]["responses"])
+    return seen, set(DOCUMENT["paths"][template][method]["responses"]) - {"default"}
 
 
 @pytest.mark.parametrize("path", CREATE)
@@ -422,6 +443,24 @@ def test_asking_listing_and_cancelling_give_every_status_that_the_document_lists
         assert seen == listed, template
 
 
+@pytest.mark.parametrize("path", [f"{BASE}/quotas", f"{BASE}/models/limits"])
+def test_the_limits_of_a_key_are_as_documented(path: str) -> None:
+    """One row for each model, or one; 429, 500 and 401 as for every question."""
+    caller = Caller(
+        dataclasses.replace(QUICK, faults=(Fault(on="quota", do="429"), Fault(on="quota", do="500", skip=1)))
+    )
+    name = next(iter(CONTRACT.models))
+    caller.ask("GET", path)
+    caller.ask("GET", path)
+    caller.ask("GET", path, headers={})
+    assert caller.ask("GET", path)["total"] == len(CONTRACT.models)
+    (row,) = caller.ask("GET", f"{path}/?model={name}")["data"]
+    assert row["model"] == name
+    assert row["model_limit"]["async_user_concurrency_limit"] >= 1
+    seen, listed = statuses(caller, path, "get")
+    assert seen == listed
+
+
 def test_leave_to_upload_is_as_documented() -> None:
     caller = Caller()
     caller.ask("GET", f"{BASE}/uploads?action=getPolicy&model=x")
@@ -463,8 +502,27 @@ async def browse(browser: Browser, clock: list[float]) -> None:
     await browser.ask("GET", link[1].partition("?")[0])
     await browser.ask("PUT", "/_mock/scenario", json={"faults": [{"on": "download", "do": "500", "times": 9}]})
     await browser.ask("GET", link[1])
-    for name in ("health", "tasks", "bill", "requests", "requests?kind=poll", "verdict?done=1", "scenario"):
+    for name in (
+        "health",
+        "tasks?state=*&limit=5",
+        "bill",
+        "requests?kind=poll",
+        "verdict?done=1",
+        "scenario",
+        "scenarios",
+        "clock",
+        "state",
+    ):
         await browser.ask("GET", f"/_mock/{name}")
+    assert (await browser.ask("POST", "/_mock/clock", json={"advance_s": 60}))["next_at"] is None
+    assert "error" in await browser.ask("POST", "/_mock/clock", json={"set": 5})
+    forced = {"state": "FAILED", "row": "data_inspection_output"}
+    task_path = f"/_mock/tasks/{made['output']['task_id']}"
+    assert (await browser.ask("POST", task_path, json=forced))["fault"][0] == "DataInspectionFailed"
+    assert "error" in await browser.ask("POST", task_path, json={"state": "DONE"})
+    assert "error" in await browser.ask("POST", "/_mock/tasks/none", json=forced)
+    assert "error" in await browser.ask("PUT", "/_mock/state", json={})
+    assert await browser.ask("PUT", "/_mock/state", json=await browser.ask("GET", "/_mock/state")) == {"ok": True}
     policy = (await browser.ask("GET", f"{BASE}/uploads?action=getPolicy&model=x", headers=BEARER))["data"]
     for change in ({}, {}, {"Signature": "wrong"}, {"file": None}):
         await browser.ask("POST", "/_upload", data=form_of(policy, change))
@@ -497,7 +555,7 @@ async def test_what_the_mock_has_beside_the_api_is_as_documented() -> None:
         for path, methods in DOCUMENT["paths"].items()
         for method, each in methods.items()
         for status in each["responses"]
-        if not path.startswith(BASE)
+        if not path.startswith(BASE) and status != "default"
     }
     beside = {each for each in browser.seen if not each[0].startswith(BASE)}
     assert listed - beside == {("/_results/{task_id}/{file}", "get", "404"), ("/_upload", "post", "413")}

@@ -134,8 +134,7 @@ def test_an_adopted_task_of_another_prompt_is_released(tmp_path: Path) -> None:
         running = asyncio.ensure_future(bench.run(spec_text(1)))
         while not bench.service.calls.get("create"):
             await asyncio.sleep(0.01)
-        model = bench.service.contract.models["wan2.2-i2v-plus"]
-        bench.service.queues.add(bench.service._task(model, foreign, model.path, "x", bench.clock.now(), None))
+        bench.service.restore("foreign", foreign, bench.clock.now())
         return await running
 
     run_virtual(main)
@@ -440,11 +439,10 @@ def test_a_task_that_was_made_hours_later_is_not_the_lost_answer(tmp_path: Path)
     with pytest.raises(BaseExceptionGroup):
         run_virtual(lambda: bench.run(text, fault=lambda where, nth: "crash" if where == "before_submit" else ""))
     body = dict(bench.load(text).jobs[0].body)
-    model = bench.service.contract.models["wan2.2-i2v-plus"]
     bench.clock.skew_s = 6 * 3600.0
 
     async def main() -> object:
-        bench.service.queues.add(bench.service._task(model, body, model.path, "x", bench.clock.now() - 3600.0, None))
+        bench.service.restore("foreign", body, bench.clock.now() - 3600.0)
         return await bench.run(text)
 
     run_virtual(main)

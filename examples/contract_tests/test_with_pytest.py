@@ -120,6 +120,6 @@ def test_the_official_sdk_too(wan_mock):
 
 def scenario(mock, *faults):
     """The scenario of a test with faults of its own."""
-    from mock_server.scenario import scenario_from
+    from mock_server import scenario_from
 
     return scenario_from({"faults": list(faults)}, mock.service.scenario)

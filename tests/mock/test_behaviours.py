@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from mock_server import Answer, Call, Fault, Scenario, Service
+from mock_server import Answer, Call, Fault, Key, Rule, Scenario, Service, Then, When
 from mock_server.behaviours import CONFIDENCE, load_behaviours
 from wanspec.cli.main import run
 from wanspec.contract import load_contract
@@ -168,6 +168,64 @@ def test_what_nobody_knows_is_passed_over() -> None:
     body = BODY | {"extra": 1, "input": BODY["input"] | {"mood": "calm"}, "parameters": BODY["parameters"] | {"fps": 7}}
     task_id = caller.made(body, PATH + "?debug=1", **{"x-my-header": "1"})
     assert caller.task(task_id)["task_status"] == "SUCCEEDED"
+
+
+TWO_ACCOUNTS = (Key(key="sk-a", account="a"), Key(key="sk-a2", account="a"), Key(key="sk-b", account="b"))
+
+
+def test_tasks_belong_to_the_account() -> None:
+    """Another key of the account sees, lists and cancels them; one of another account finds nothing."""
+    caller = Caller(STILL, keys=TWO_ACCOUNTS, running_limit=1)
+    first, second = (caller.made(authorization="Bearer sk-a") for _ in range(2))
+    told = {}
+    for key in ("sk-a", "sk-a2", "sk-b"):
+        bearer = {"authorization": f"Bearer {key}"}
+        status = caller.ask("GET", f"{BASE}/tasks/{first}", **bearer).json["output"]["task_status"]
+        rows = caller.ask("GET", f"{BASE}/tasks", **bearer).json["data"]
+        told[key] = (status, len(rows))
+    assert told == {"sk-a": ("RUNNING", 2), "sk-a2": ("RUNNING", 2), "sk-b": ("UNKNOWN", 0)}
+    cancels = [
+        caller.ask("POST", f"{BASE}/tasks/{second}/cancel", authorization=f"Bearer {key}").status
+        for key in ("sk-b", "sk-a2")
+    ]
+    assert cancels == [400, 200]
+
+
+def test_a_key_may_have_no_right_to_a_model() -> None:
+    key = Key(key="sk-a", models=("wan2.2-*",), refusal="model_access_denied")
+    caller = Caller(keys=(key,))
+    bearer = {"authorization": "Bearer sk-a"}
+    assert caller.submit(**bearer).status == 200
+    answer = caller.submit(BODY | {"model": "wanx2.1-t2i-turbo"}, **bearer)
+    assert (answer.status, answer.json["code"]) == (403, "Model.AccessDenied")
+
+
+def test_one_of_two_pictures_may_fail() -> None:
+    rule = Rule(when=When(on="task"), then=Then(do="partial", parts=(0,)))
+    caller = Caller(rules=(rule,))
+    task_id = caller.made(BODY | {"parameters": {"size": "512*512", "n": 2}})
+    answer = caller.ask("GET", f"{BASE}/tasks/{task_id}").json
+    output = answer["output"]
+    assert output["task_status"] == "SUCCEEDED"
+    assert [sorted(set(each) & {"code", "message", "url"}) for each in output["results"]] == [
+        ["code", "message"],
+        ["url"],
+    ]
+    assert output["task_metrics"] == {"TOTAL": 2, "SUCCEEDED": 1, "FAILED": 1}
+    assert answer["usage"] == {"image_count": 1}
+    assert caller.service.bill()["money"] == {"CNY": "0.14"}
+
+
+def test_limits_can_be_read_at_both_paths() -> None:
+    caller = Caller()
+    first, second = (caller.ask("GET", f"{BASE}{path}").json for path in ("/quotas", "/models/limits"))
+    assert first["data"] == second["data"]
+    assert (len(first["data"]), first["page_size"]) == (20, 20)
+    (row,) = caller.ask("GET", f"{BASE}/quotas?model=wan2.2-t2i-flash").json["data"]
+    limit = row["model_limit"]
+    model = CONTRACT.models["wan2.2-t2i-flash"]
+    assert (limit["request_limit"], limit["async_user_concurrency_limit"]) == (model.submit_per_s, model.running)
+    assert limit["async_user_queue_limit"] == 50
 
 
 # ---- time

@@ -131,6 +131,11 @@ class TestClass:
     def test_over_class(self, wan_mock):
         assert (scenario(wan_mock).seed, scenario(wan_mock).faults, scenario(wan_mock).list_lag_s) == (4, (), 2)
 
+@pytest.mark.wan_mock("throttled", seed=9)
+def test_name(wan_mock):
+    assert scenario(wan_mock).rules or scenario(wan_mock).submit_per_s or scenario(wan_mock).limits
+    assert (scenario(wan_mock).seed, scenario(wan_mock).link_s) == (9, 7)
+
 @pytest.mark.wan_mock("slow.yaml")
 def test_file(wan_mock):
     assert (scenario(wan_mock).pending_s, scenario(wan_mock).seed, scenario(wan_mock).link_s) == ((60, 60), 5, 7)
@@ -149,18 +154,24 @@ def test_the_same_test_gets_the_same_ids(wan_mock):
 def test_and_another_test_others(wan_mock):
     test_the_same_test_gets_the_same_ids(wan_mock)
 """
-    run(theirs, text).assert_outcomes(passed=6)
-    run(theirs, text, "-k", "test_the_same").assert_outcomes(passed=1, deselected=5)
+    run(theirs, text).assert_outcomes(passed=7)
+    run(theirs, text, "-k", "test_the_same").assert_outcomes(passed=1, deselected=6)
     first, other, again = (theirs.path / "ids").read_text().split()
     assert first == again != other
 
 
 #: a marker, and what is said about it
 NO_SCENARIOS = [
-    ("sede=1", "*@pytest.mark.wan_mock of test_theirs.py::test_0: a scenario has no sede; it has *seed*"),
-    ('{"faults": [{"on": "create", "do": "nothing"}]}', "*test_1: no fault 'nothing' on 'create'; there is*"),
-    ('"missing.yaml"', "*test_2: *missing.yaml*"),
-    ("7", "*test_3: a scenario is a dict, a Scenario or a file*, not int"),
+    ("sede=1", "*@pytest.mark.wan_mock of test_theirs.py::test_0: sede: a scenario has no sede; did you mean seed?"),
+    (
+        '{"faults": [{"on": "create", "do": "nothing"}]}',
+        "*test_1: no fault 'nothing' on 'create', *; there is create: lost*",
+    ),
+    (
+        '"missing.yaml"',
+        "*test_2: there is no scenario 'missing.yaml', neither ready-made (*throttled*) nor as a file beside the test",
+    ),
+    ("7", "*test_3: a scenario is a dict, a Scenario, a name or a file, not int"),
     ('region="mars"', "*test_4: there is no region 'mars'*"),
 ]
 
@@ -180,7 +191,7 @@ FAILURES = [
     (
         'assert_tasks(2, status="SUCCEEDED")',
         ["*AssertionError: expected 2 tasks with status SUCCEEDED, the mock has 1", "*all tasks:",
-         "*SUCCEEDED  wan2.2-t2i-flash  0.14 CNY  request *"],
+         "*SUCCEEDED  wan2.2-t2i-flash  0.14 CNY charged  request *"],
     ),
     ("assert_tasks(0)", ["*expected no tasks, the mock has 1", "*all tasks:"]),
     (
@@ -291,7 +302,7 @@ def test_five_minutes_and_a_day(wan_mock):
     assert requests.get(link, timeout=10).status_code == 200
     wan_mock.advance(86401)
     assert requests.get(link, timeout=10).status_code == 403
-    with pytest.raises(ValueError, match="forward"):
+    with pytest.raises(ValueError, match="time does not go back"):
         wan_mock.advance(-1)
 
 def test_environment(wan_mock_env):

@@ -10,6 +10,7 @@ import pytest
 
 from mock_server import Call, Scenario, Service
 from mock_server.journal import Entry
+from mock_server.made import Made
 from mock_server.manners import EXTRA_POLLS, HASTY_S, LEFT_S, RULES, SILENT_S
 from mock_server.tasks import Task
 from mock_server.verdict import SWEEP_EVERY, TARGETS, Judge
@@ -49,7 +50,8 @@ class Story:
         if task_id:
             self.tasks[task_id] = Task(
                 id=task_id, number=len(self.tasks), model="m", account="", key_alias=KEY, body={}, path="", request_id="",
-                created_at=self.now, pending_s=0, running_s=0, count=count, status=made,
+                created_at=self.now, pending_s=0, running_s=0, status=made, is_at_once=made == "SUCCEEDED",
+                made=Made(format="png", width=8, height=8, seconds=0, count=count, sound=False, sr=8),
             )  # fmt: skip
         return self.call("create", method="POST", task_id=task_id, fingerprint=same, **more)
 

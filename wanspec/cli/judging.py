@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
+from collections.abc import Coroutine
 from typing import Any
 
 import click
@@ -111,12 +114,32 @@ def chaos(
         command, contract=contract_with(contract_dirs, None), downloads=downloads, timeout_s=timeout_s,
         running_s=span("--running", running), now=clock.now,
     )  # fmt: skip
-    data = asyncio.run(_run(runs, wanted, concurrency, list(command)))
+    data = asyncio.run(_until_signal(_run(runs, wanted, concurrency, list(command))))
+    if isinstance(data, int):
+        return data
     if form == "json":
         emit({"format_version": 1, **data})
     else:
         click.echo((chaos_markdown if form == "markdown" else chaos_text)(data))
     return 1 if data["doubled"] or data["lost"] else 0
+
+
+async def _until_signal(running: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any] | int:
+    """What comes out, or the exit code of a signal: a client that we have started must not outlive us."""
+    task, loop, stopped_by = asyncio.ensure_future(running), asyncio.get_running_loop(), 0
+
+    def stop(code: int) -> None:
+        nonlocal stopped_by
+        stopped_by = code
+        task.cancel()
+
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop, code)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        return stopped_by
 
 
 def _cells(names: str | None, *, slow: bool, downloads: bool) -> list[Cell]:

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from mock_server.app import MockServer
-from mock_server.scenario import Scenario, scenario_from
+from mock_server.reading import scenario_from
+from mock_server.scenario import Scenario
 from wanspec.api import Session
 from wanspec.cli.judging import chaos, report
 from wanspec.cli.options import contract_option, span

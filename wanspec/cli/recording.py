@@ -12,8 +12,10 @@ import click
 
 from mock_server.behaviours import behaviours_json, behaviours_markdown, behaviours_text, load_behaviours
 from mock_server.cassette import Cassette, CassetteError
+from mock_server.library import names, read_file, read_named
 from mock_server.record import Recorder, upstream_origin
 from mock_server.replay import Outcome, replayed
+from mock_server.scenario import Scenario
 from wanspec.cli.options import contract_option, emit
 from wanspec.errors import SettingsError, UsageError
 from wanspec.overlay import contract_with
@@ -68,8 +70,9 @@ async def _record(upstream: str, out: Path, port: int) -> None:
 @click.command()
 @click.argument("cassette", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the report.")
+@click.option("--scenario", metavar="NAME|FILE", help="Settings of the mock: a ready-made scenario, or a file.")
 @contract_option
-def check(cassette: Path, form: str, contract_dirs: tuple[str, ...]) -> int:
+def check(cassette: Path, form: str, scenario: str | None, contract_dirs: tuple[str, ...]) -> int:
     """Play a recording again, against the mock, and tell where the shapes of its answers have drifted from the real ones.
 
     Exit code 1 when something has drifted. No network but loopback.
@@ -78,7 +81,8 @@ def check(cassette: Path, form: str, contract_dirs: tuple[str, ...]) -> int:
         recording = Cassette.load(cassette.read_text(encoding="utf-8"))
     except (CassetteError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{cassette}: {error}") from error
-    outcomes = asyncio.run(replayed(recording, contract_with(contract_dirs, None)))
+    settings = None if scenario is None else _scenario(scenario)
+    outcomes = asyncio.run(replayed(recording, contract_with(contract_dirs, None), settings))
     compared = [each for each in outcomes if not each.skipped]
     drifted = [each for each in compared if each.drifts]
     if form == "json":
@@ -98,6 +102,16 @@ def check(cassette: Path, form: str, contract_dirs: tuple[str, ...]) -> int:
     if not compared:
         raise SettingsError(f"{cassette}: nothing in it could be compared")
     return 1 if drifted else 0
+
+
+def _scenario(name: str) -> Scenario:
+    known = names()
+    if name not in known and not Path(name).is_file():
+        raise UsageError(f"there is no scenario {name!r}, neither ready-made ({', '.join(known)}) nor as a file")
+    try:
+        return read_named(name) if name in known else read_file(Path(name))
+    except (OSError, ValueError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _head(outcome: Outcome) -> str:

@@ -2,7 +2,8 @@
 
     contract ─► openapi_requests (bodies by model) ┐
              ─► openapi_replies (tasks, results)   ├─► openapi(contract): paths + components
-             ─► openapi_mock (files and controls)  ┘
+             ─► openapi_files (stores)             │
+             ─► openapi_mock (controls)            ┘
 
 A path's body is told apart by `if/then` on `model`, never by `oneOf`: so a fault gives one message. Paths are whole ones
 (`/api/v1/…`), because the mock's own stand outside of the API.
@@ -13,7 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 from wanspec.contract.model import Contract, Model
-from wanspec.contract.openapi_mock import control_paths, file_paths, mock_schemas
+from wanspec.contract.openapi_files import file_paths
+from wanspec.contract.openapi_mock import control_paths, mock_schemas
 from wanspec.contract.openapi_replies import (
     CREATE,
     POLL,
@@ -37,10 +39,13 @@ ABOUT = (
     "A local stand-in for the task API of the Wan models. A POST makes a task; GET /tasks/{task_id} asks for it until it is over; "
     "the links in its answer are good for a day. Some models answer with the result at once. In requests a null is an absent "
     "member, and members that are not described here are passed over. A path or a method that is not described answers with 404 or "
-    "400. A scenario can also close the connection in place of an answer."
+    "400. A scenario can also close the connection in place of an answer, or answer with any row of the error catalogue: `default` "
+    "stands for those. A client may ask for such trouble itself, with a header as X-Mock-Fault: create=lost; poll=500x2; and for a "
+    "mock that passes nothing over, with X-Mock-Strict: 1."
 )
 KEY = "`sk-…`; the mock takes any that does not begin with sk-invalid, unless its scenario names some"
 ENABLE: Schema = {"type": "string", "enum": ["enable"]}
+ANY_ROW: Schema = {"$ref": "#/components/responses/any-row"}
 TASK_ID: Schema = {"name": "task_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -67,7 +72,17 @@ def openapi(contract: Contract) -> Schema:
         "components": {
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer", "description": KEY}},
             "parameters": _headers(),
-            "responses": {f"create.{status}": reply for status, reply in create.items()},
+            "responses": {
+                **{f"create.{status}": reply for status, reply in create.items()},
+                "any-row": {
+                    "description": "a row of the error catalogue, by a rule of the scenario or asked for with X-Mock-Fault",
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/Error"}},
+                        "text/html": {},
+                        "application/xml": {},
+                    },
+                },
+            },
             "schemas": {**reply_schemas(contract), **mock_schemas(contract), **request_schemas(contract)},
         },
     }
@@ -106,6 +121,7 @@ def _create(models: list[Model], path: str, refused: dict[str, Schema]) -> Schem
             **{status: {"$ref": f"#/components/responses/create.{status}"} for status in refused},
             **TOO_LARGE,
             "502": text_reply("a scenario's fault: what was asked for may have been made", "text/html"),
+            "default": ANY_ROW,
         },
     }
 
@@ -141,6 +157,13 @@ def _task_paths(contract: Contract) -> dict[str, Schema]:
         parameters=_list_query(contract),
     )  # fmt: skip
     task = _ask("get_task", "tasks", "A task as it is now", "Task", refusals(contract, POLL), parameters=[TASK_ID])
+    quotas = {
+        path: _ask(
+            f"list_{name}", "tasks", "The limits of this key, by model", "Quotas", refusals(contract, POLL),
+            parameters=_quota_query(),
+        )
+        for path, name in ((f"{BASE}/quotas", "quotas"), (f"{BASE}/models/limits", "limits"))
+    }  # fmt: skip
     task["responses"]["502"] = text_reply("a scenario's fault: says nothing about the task", "text/html")
     cancelled = _ask(
         "cancel_task", "tasks", "Cancel a task that is PENDING", "Cancelled", refusals(contract, (*RATED, "cancel_refused")),
@@ -158,6 +181,7 @@ def _task_paths(contract: Contract) -> dict[str, Schema]:
         f"{BASE}/tasks/{{task_id}}": {"get": task},
         f"{BASE}/tasks/{{task_id}}/cancel": {"post": cancelled},
         f"{BASE}/uploads": {"get": policy},
+        **{path: {"get": each} for path, each in quotas.items()},
     }
 
 
@@ -166,7 +190,8 @@ def _ask(
 ) -> Schema:
     reply = json_reply(summary, {"$ref": f"#/components/schemas/{schema}"})
     return {
-        "operationId": name, "tags": [tag], "summary": summary, "parameters": parameters, "responses": {"200": reply, **refused},
+        "operationId": name, "tags": [tag], "summary": summary, "parameters": parameters,
+        "responses": {"200": reply, **refused, "default": ANY_ROW},
     }  # fmt: skip
 
 
@@ -179,9 +204,26 @@ def _list_query(contract: Contract) -> list[Schema]:
         "model_name": ({"type": "string"}, "of one model"),
         "status": ({"type": "string", "enum": list(contract.service["statuses"])}, "in one status"),
         "task_id": ({"type": "string"}, "this one only"),
+        "api_key_id": ({"type": "string"}, "of one key, by its alias"),
+        "region": ({"type": "string"}, "in one region, as rows name it"),
         "page_no": ({"type": "integer", "minimum": 1, "default": 1}, "from 1"),
         "page_size": ({"type": "integer", "minimum": 1, "maximum": 100, "default": 10}, "rows of a page"),
     }
     return [
         {"name": name, "in": "query", "schema": schema, "description": text} for name, (schema, text) in fields.items()
+    ]
+
+
+def _quota_query() -> list[Schema]:
+    text, whole = {"type": "string"}, {"type": "integer", "minimum": 1}
+    return [
+        {"name": "model", "in": "query", "schema": text, "description": "of one model"},
+        {"name": "name", "in": "query", "schema": text, "description": "the same"},
+        {"name": "page_no", "in": "query", "schema": whole | {"default": 1}, "description": "from 1"},
+        {
+            "name": "page_size",
+            "in": "query",
+            "schema": whole | {"maximum": 100, "default": 20},
+            "description": "rows of a page",
+        },
     ]

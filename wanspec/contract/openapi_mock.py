@@ -1,16 +1,15 @@
-"""The paths of the mock that are not the API's: result files, the upload's form, the controls under `/_mock/`. Pure.
-
-They stand in for object stores and for the hands on the mock; none asks for a key.
-"""
+"""The paths of the mock that are hands on it: the controls under `/_mock/`, and this document. Pure. None asks for a key."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from wanspec.contract.model import Contract
-from wanspec.contract.openapi_replies import TOO_LARGE, json_reply, record, refusals, text_reply
+from wanspec.contract.openapi_files import said
+from wanspec.contract.openapi_replies import json_reply, record
+from wanspec.contract.openapi_scenario import change_schemas
 
-__all__ = ["control_paths", "file_paths", "mock_schemas"]
+__all__ = ["control_paths", "mock_schemas"]
 
 Schema = dict[str, Any]
 
@@ -18,7 +17,6 @@ TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "number"}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
 MORE: Schema = {"type": "integer", "minimum": 1}
-XML = "application/xml"
 #: of calls, as the journal tells them apart
 KINDS = ("create", "poll", "list", "cancel", "upload", "download", "quota", "other")
 #: of the verdict on clients
@@ -26,128 +24,80 @@ RULES = (
     "double_submit", "resubmitted_on_poll_error", "task_abandoned", "result_never_downloaded", "downloaded_after_expiry",
     "polled_above_limit", "retry_after_ignored", "no_backoff", "polled_after_end",
 )  # fmt: skip
-#: media types of results, by the `output.format` of models
-FORMATS = {"mp4": "video/mp4", "png": "image/png", "jpeg": "image/jpeg"}
-#: what a fault of a scenario can do, by what it happens on; on a task: any row of the error catalogue
-EFFECTS = {
-    "create": ("lost", "lost_500", "lost_502", "drop", "429", "500"),
-    "poll": ("drop", "429", "500", "502", "503", "unknown"),
-    "list": ("drop", "429", "500", "empty"),
-    "download": ("drop", "500", "403", "truncate"),
-}
-
-
-def file_paths(contract: Contract) -> dict[str, Schema]:
-    """Where results are fetched from, and where files are sent to."""
-    return {"/_results/{task_id}/{file}": {"get": _download(contract)}, "/_upload": {"post": _upload()}}
-
-
-def _download(contract: Contract) -> Schema:
-    formats = {variant.data["output"]["format"] for model in contract.main_models() for variant in model.variants}
-    types = [FORMATS[each] for each in FORMATS if each in formats]
-    whole = {"ETag": "MD5 of the file, quoted", "Accept-Ranges": "bytes"}
-    part = {**whole, "Content-Range": "bytes first-last/all"}
-    signed = [("Expires", "epoch seconds"), ("OSSAccessKeyId", "whose signature"), ("Signature", "of path and Expires")]
-    return {
-        "operationId": "get_result", "tags": ["files"], "summary": "A result file, by the link of its task", "security": [],
-        "parameters": [
-            {"name": "task_id", "in": "path", "required": True, "schema": TEXT},
-            {"name": "file", "in": "path", "required": True, "schema": TEXT, "description": "number from 0 and format, as 0.mp4"},
-            *({"name": name, "in": "query", "required": True, "schema": TEXT, "description": text} for name, text in signed),
-            {"name": "Range", "in": "header", "schema": TEXT, "description": "bytes=first-last or bytes=first-; else the whole"},
-        ],
-        "responses": {
-            "200": text_reply("the whole file", *types, headers=whole),
-            "206": text_reply("a part of it", *types, headers=part),
-            "403": text_reply("the link has expired, or its signature is wrong", XML),
-            "404": text_reply("there is no such task", XML),
-            "416": text_reply("there is no such part", headers={"Content-Range": "bytes */all"}),
-            **refusals(contract, ["submit_internal"]),
-        },
-    }  # fmt: skip
-
-
-def _upload() -> Schema:
-    form = {
-        "type": "object",
-        "required": ["key", "policy", "Signature", "file"],
-        "properties": {
-            **dict.fromkeys(
-                ("OSSAccessKeyId", "Signature", "policy", "x-oss-object-acl", "x-oss-forbid-overwrite"), TEXT
-            ),
-            "key": _said(TEXT, "upload_dir, a slash, a name; `oss://` and this is the file's address"),
-            "success_action_status": {"type": "string", "const": "200"},
-            "x-oss-content-type": TEXT,
-            "file": _said(TEXT | {"contentMediaType": "application/octet-stream"}, "one file, the last field"),
-        },
-    }
-    return {
-        "operationId": "upload", "tags": ["files"], "summary": "Send a file, with leave of GET /api/v1/uploads", "security": [],
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
-        "responses": {
-            "200": text_reply("the file is there, for two days; the body is empty", "application/octet-stream"),
-            "400": text_reply("the form is not well-formed; without a body where it is no form at all", XML),
-            "403": text_reply("the leave has expired, or its signature is wrong", XML),
-            "409": text_reply("there is a file of this key", XML),
-            **TOO_LARGE,
-        },
-    }  # fmt: skip
+MODES = ("real", "scaled", "step", "auto")
 
 
 def control_paths() -> dict[str, Schema]:
     """The controls, and this document."""
-    refused = {"400": json_reply("a name or a fault that does not exist", {"$ref": "#/components/schemas/MockError"})}
-    put = _control("put_scenario", "Change some of the scenario", "MockScenario", refused)
-    put["requestBody"] = {
-        "required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MockScenarioChange"}}},
-    }  # fmt: skip
     requests = _control("get_requests", "The last calls of the API", "MockRequests")
-    requests["parameters"] = [
-        {"name": name, "in": "query", "schema": schema, "description": text}
-        for name, schema, text in (
-            ("kind", {"type": "string", "enum": list(KINDS)}, "of one kind"),
-            ("model", TEXT, "of one model"),
-            ("status", WHOLE, "of one status"),
-            ("task_id", TEXT, "about one task"),
-            ("since", WHOLE, "after the call of this number"),
-            ("limit", WHOLE, "the last ones only"),
-        )
-    ]
+    requests["parameters"] = _query(
+        kind=({"type": "string", "enum": list(KINDS)}, "of one kind"), model=(TEXT, "of one model"),
+        status=(WHOLE, "of one status"), task_id=(TEXT, "about one task"), since=(WHOLE, "after the call of this number"),
+        limit=(WHOLE, "the last ones only"),
+    )  # fmt: skip
+    tasks = _control("get_tasks", "Every task with its request", "MockTasks")
+    tasks["parameters"] = _query(
+        model=(TEXT, "a glob"), state=(TEXT, "a glob"), account=(TEXT, "a glob"), key=(TEXT, "a glob on aliases"),
+        since=(WHOLE, "after the task of this number"), limit=(WHOLE, "the last ones only"),
+    )  # fmt: skip
+    force = _change("force_task", "Put a task into a state; it goes on from there", "MockTask", "MockForce")
+    force["parameters"] = [{"name": "task_id", "in": "path", "required": True, "schema": TEXT}]
+    force["responses"]["404"] = json_reply("there is no such task", _ref("MockError"))
+    put = _change("put_scenario", "Change some of the scenario", "MockScenario", "MockScenarioChange")
+    put["parameters"] = _query(name=(TEXT, "of a ready-made scenario; then there is no body"))
+    put["requestBody"]["required"] = False
+    put["requestBody"]["content"]["application/yaml"] = {"schema": TEXT}
     verdict = _control("get_verdict", "What the clients have done wrong", "MockVerdict")
-    verdict["parameters"] = [
-        {
-            "name": name,
-            "in": "query",
-            "schema": {"type": "string", "enum": ["0", "1"], "default": usual},
-            "description": text,
-        }
-        for name, usual, text in (
-            ("done", "0", "1: the clients have ended; what they have not done by now is left undone"),
-            ("downloads", "1", "0: nobody need fetch results"),
-        )
-    ]
+    switch: Schema = {"type": "string", "enum": ["0", "1"]}
+    verdict["parameters"] = _query(
+        done=(switch | {"default": "0"}, "1: the clients have ended; what they have not done by now is left undone"),
+        downloads=(switch | {"default": "1"}, "0: nobody need fetch results"),
+    )
+    clock = _control("get_clock", "What time it is, and how it goes", "MockClock")
+    state = _control("get_state", "Everything that later answers depend on", "MockState")
     return {
         "/_mock/health": {"get": _control("get_health", "Whether it is there, and its time", "MockHealth")},
-        "/_mock/tasks": {"get": _control("get_tasks", "Every task with its request", "MockTasks")},
+        "/_mock/tasks": {"get": tasks},
+        "/_mock/tasks/{task_id}": {"post": force},
         "/_mock/bill": {"get": _control("get_bill", "What the account owes at list price", "MockBill")},
         "/_mock/verdict": {"get": verdict},
         "/_mock/requests": {"get": requests},
         "/_mock/reset": {"post": _control("reset", "Forget everything but the scenario", "MockDone")},
         "/_mock/scenario": {"get": _control("get_scenario", "What it shall do", "MockScenario"), "put": put},
+        "/_mock/scenarios": {
+            "get": _control("get_scenarios", "What it could do: ready-made scenarios", "MockScenarios")
+        },
+        "/_mock/clock": {"get": clock, "post": _change("post_clock", "Move the clock", "MockClock", "MockClockMove")},
+        "/_mock/state": {"get": state, "put": _change("put_state", "Go on from a state", "MockDone", "MockState")},
         "/openapi.json": {"get": _control("get_openapi", "This document", "MockDocument")},
     }
 
 
-def _control(name: str, summary: str, schema: str, refused: Schema | None = None) -> Schema:
-    reply = json_reply(summary, {"$ref": f"#/components/schemas/{schema}"})
-    responses = {"200": reply, **(refused or {})}
-    return {"operationId": name, "tags": ["mock"], "summary": summary, "security": [], "responses": responses}
+def _ref(schema: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{schema}"}
+
+
+def _query(**fields: tuple[Schema, str]) -> list[Schema]:
+    return [
+        {"name": name, "in": "query", "schema": schema, "description": text} for name, (schema, text) in fields.items()
+    ]
+
+
+def _control(name: str, summary: str, schema: str) -> Schema:
+    replies = {"200": json_reply(summary, _ref(schema))}
+    return {"operationId": name, "tags": ["mock"], "summary": summary, "security": [], "responses": replies}
+
+
+def _change(name: str, summary: str, schema: str, body: str) -> Schema:
+    made = _control(name, summary, schema)
+    made["requestBody"] = {"required": True, "content": {"application/json": {"schema": _ref(body)}}}
+    made["responses"]["400"] = json_reply("a name or a value that cannot be", _ref("MockError"))
+    return made
 
 
 def mock_schemas(contract: Contract) -> dict[str, Schema]:
     """The named schemas of what the controls take and answer."""
-    change = _scenario(contract)
-    done = {"const": True}
+    done, thing = {"const": True}, {"type": "object"}
     counts: Schema = {"type": "object", "additionalProperties": WHOLE}
     call = record(
         "As the mock saw it; the key is never told, only its alias.",
@@ -156,14 +106,13 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         retry_after_s={"type": ["number", "null"]}, fault=TEXT, answered={"type": "boolean"}, sdk=TEXT, task_status=TEXT,
         repeat={"type": "boolean"},
     )  # fmt: skip
-    money: Schema = {"type": "object", "additionalProperties": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}}
+    scenario = change_schemas(contract)
     return {
         "MockHealth": record("`now` in epoch seconds; calls by kind.", ok=done, now=NUMBER, models=WHOLE, calls=counts),
-        "MockTasks": record("In the order in which they were made.", tasks={"type": "array", "items": _task(contract)}),
-        "MockBill": record(
-            "Money by currency; seconds of video.",
-            tasks=WHOLE, succeeded=WHOLE, failed=WHOLE, images=WHOLE, seconds=NUMBER, money=money,
-        ),
+        "MockTask": _task(contract),
+        "MockTasks": record("In the order in which they were made.", tasks={"type": "array", "items": _ref("MockTask")}),
+        "MockForce": _force(contract),
+        "MockBill": _bill(),
         "MockVerdict": record(
             "`counts` names every rule; `ok` when there is no finding.",
             ok={"type": "boolean"}, findings={"type": "array", "items": _finding()},
@@ -172,20 +121,19 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "MockRequests": record("`at` in epoch seconds.", requests={"type": "array", "items": call}),
         "MockDone": record("", ok=done),
         "MockError": record("", error=TEXT),
-        "MockScenarioChange": change,
-        "MockScenario": {"allOf": [{"$ref": "#/components/schemas/MockScenarioChange"}], "required": list(change["properties"])},
-        "MockDocument": record("", openapi=TEXT, info={"type": "object"}, paths={"type": "object"}),
+        **scenario,
+        "MockScenario": {
+            "allOf": [_ref("MockScenarioChange")], "required": list(scenario["MockScenarioChange"]["properties"]),
+        },
+        "MockScenarios": record("", scenarios={"type": "array", "items": record("", name=TEXT, about=TEXT)}),
+        "MockClock": record(
+            "`next_at` is when the next task moves by itself.",
+            now=NUMBER, mode={"type": "string", "enum": list(MODES)}, speed=NUMBER, next_at={"type": ["number", "null"]},
+        ),
+        "MockClockMove": _move(),
+        "MockState": record("Of this version of the mock only.", version=WHOLE, clock=thing, scenario=thing),
+        "MockDocument": record("", openapi=TEXT, info=thing, paths=thing),
     }  # fmt: skip
-
-
-def _task(contract: Contract) -> Schema:
-    text_or_null = {"type": ["string", "null"]}
-    return record(
-        "", task_id=TEXT, model=TEXT, state={"type": "string", "enum": list(contract.service["statuses"])},
-        request={"type": "object"}, fingerprint={"type": "string", "description": "of the request"}, key_alias=TEXT,
-        created_at=NUMBER, ended_at={"type": ["number", "null"]}, charge=text_or_null,
-        fault={"type": ["array", "null"], "prefixItems": [TEXT, TEXT], "description": "code and message of its failure"},
-    )  # fmt: skip
 
 
 def _finding() -> Schema:
@@ -193,54 +141,52 @@ def _finding() -> Schema:
     return record(
         "What one key did to one model against one rule; calls and task_ids name the first of count.",
         rule={"type": "string", "enum": list(RULES)}, severity={"type": "string", "enum": ["error", "warning"]}, count=MORE,
-        key_alias=TEXT, model=TEXT, task_ids=texts, calls={"type": "array", "items": MORE}, seen=texts, why=TEXT, cure=TEXT,
-        fact=TEXT,
+        key_alias=TEXT, model=TEXT, task_ids=texts, calls={"type": "array", "items": MORE}, seen=texts,
+        why=TEXT, cure=TEXT, fact=TEXT,
     )  # fmt: skip
 
 
-def _said(schema: Schema, text: str) -> Schema:
-    return {**schema, "description": text}
-
-
-def _or_null(schema: Schema) -> Schema:
-    made = {**schema, "type": [schema["type"], "null"]}
-    return made | {"enum": [*schema["enum"], None]} if "enum" in schema else made
-
-
-def _scenario(contract: Contract) -> Schema:
-    span: Schema = {"type": "array", "prefixItems": [NUMBER, NUMBER], "minItems": 2, "maxItems": 2}
-    texts: Schema = {"type": "array", "items": TEXT}
-    region: Schema = {"type": "string", "enum": list(contract.service["regions"])}
-    properties: dict[str, Schema] = {
-        "seed": _said({"type": "integer"}, "of ids and times; takes effect with the next reset"),
-        "region": _said(_or_null(region), "whose models are served, at its prices; null: all, at those of Beijing"),
-        "pending_s": _said(span, "low and high"),
-        "running_s": _said(_or_null(span), "low and high; null: what is usual for the model"),
-        "api_keys": _said(_or_null(texts), "null: all but those that begin with sk-invalid"),
-        "running_limit": _said(_or_null(MORE), "tasks at once; null: the model's"),
-        "queue_limit": _said(WHOLE, "tasks that wait, beyond those that run"),
-        "submit_per_s": _said(_or_null(NUMBER), "null: the model's"),
-        "query_per_s": _said(_or_null(NUMBER), "null: the service's"),
-        "retention_s": _said(NUMBER, "age at which a task reads UNKNOWN"),
-        "link_s": _said(NUMBER, "age at which a link has expired"),
-        "list_lag_s": _said(NUMBER, "age at which a task is listed"),
-        "fresh_links": _said({"type": "boolean"}, "every query signs anew"),
-        "check": _said({"type": "boolean"}, "hold bodies to the contract"),
-        "failed_form": _said({"type": "string", "enum": ["short", "full"]}, "a failed task without or with its times"),
-        "faults": {"type": "array", "items": _fault(contract)},
-    }
-    return {"type": "object", "additionalProperties": False, "properties": properties}
-
-
-def _fault(contract: Contract) -> Schema:
-    """Trouble on the calls number `skip` … `skip + times - 1` of a kind."""
-    effects = EFFECTS | {"task": tuple(contract.faults.by_id)}
-    cases = [
-        {"if": {"properties": {"on": {"const": on}}}, "then": {"properties": {"do": {"enum": list(do)}}}}
-        for on, do in effects.items()
-    ]
-    fault = record(
-        "On the calls number skip … skip + times - 1 of their kind, from 0.", optional=["times", "skip"],
-        on={"type": "string", "enum": list(effects)}, do=TEXT, times=WHOLE | {"default": 1}, skip=WHOLE | {"default": 0},
+def _bill() -> Schema:
+    money: Schema = {"type": "object", "additionalProperties": {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"}}
+    return record(
+        "Money by currency: reserved for tasks under way, charged for what was made, released by what was not. "
+        "`money` is what is charged; seconds are those of video; tasks without a known price are `unpriced`.",
+        tasks=WHOLE, succeeded=WHOLE, failed=WHOLE, canceled=WHOLE, at_once=WHOLE, unpriced=WHOLE, images=WHOLE, seconds=NUMBER,
+        money=money, reserved=money, charged=money, released=money,
     )  # fmt: skip
-    return fault | {"additionalProperties": False, "allOf": cases}
+
+
+def _task(contract: Contract) -> Schema:
+    text_or_null, number_or_null = {"type": ["string", "null"]}, {"type": ["number", "null"]}
+    money = record(
+        "", state={"type": "string", "enum": ["reserved", "charged", "released"]}, amount=TEXT, currency=TEXT
+    )
+    return record(
+        "", task_id=TEXT, number=MORE, model=TEXT, state={"type": "string", "enum": list(contract.service["statuses"])},
+        request={"type": "object"}, fingerprint=said(TEXT, "of the request"), key_alias=TEXT, account=TEXT,
+        created_at=NUMBER, started_at=number_or_null, ended_at=number_or_null, charge=text_or_null,
+        money={"anyOf": [money, {"type": "null"}]},
+        fault={"type": ["array", "null"], "prefixItems": [TEXT, TEXT], "description": "code and message of its failure"},
+        results={"type": "array", "items": said(TEXT, "a signed link")},
+    )  # fmt: skip
+
+
+def _force(contract: Contract) -> Schema:
+    states = [each for each in contract.service["statuses"] if each != "UNKNOWN"]
+    made = record(
+        "", optional=["row", "code", "message"], state={"type": "string", "enum": states},
+        row=said({"type": "string", "enum": list(contract.faults.by_id)}, "of the error catalogue; else task_internal"),
+        code=said(TEXT, "in place of the row's"), message=said(TEXT, "in place of the row's"),
+    )  # fmt: skip
+    return made | {"additionalProperties": False}
+
+
+def _move() -> Schema:
+    from_0: Schema = {"type": "number", "minimum": 0, "exclusiveMaximum": 1e11}
+    ways = ("advance_s", "set", "to_next")
+    made = record(
+        "One way to move, or none; and perhaps another mode. Time does not go back.", optional=[*ways, "mode", "speed"],
+        advance_s=from_0, set=said(from_0, "epoch seconds"), to_next=said({"type": "boolean"}, "to the next move of a task"),
+        mode={"type": "string", "enum": list(MODES)}, speed=said(NUMBER | {"exclusiveMinimum": 0}, "seconds in one; mode scaled"),
+    )  # fmt: skip
+    return made | {"additionalProperties": False}

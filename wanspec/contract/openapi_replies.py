@@ -85,6 +85,7 @@ def reply_schemas(contract: Contract) -> dict[str, Schema]:
         },
         **{_output_name(link): _output(link) for link in sorted(links)},
         "Page": _page(),
+        "Quotas": _quotas(),
         "Row": _row(contract),
         "Cancelled": record("The task was still PENDING, and is CANCELED.", request_id=ID),
         "Policy": _policy(),
@@ -244,6 +245,10 @@ def _along(steps: list[str]) -> Schema:
     inner = _along(steps[1:]) if len(steps) > 1 else LINK
     if steps[0] in BESIDE and len(steps) > 1:
         inner["properties"] |= BESIDE[steps[0]]
+    if steps[0] == "results[]":  # one of several may have failed
+        made = ["code", "message"], list(inner.pop("required"))
+        inner["properties"] |= {"code": TEXT, "message": TEXT}
+        inner["anyOf"] = [{"required": each} for each in made]
     if steps[0].endswith("[]"):
         inner = {"type": "array", "minItems": 1, "items": inner}
     return {"type": "object", "required": [name], "properties": {name: inner}}
@@ -255,6 +260,20 @@ def _page() -> Schema:
     return record(
         "A page of the list, newest first. Flat: there is no `output`.",
         request_id=ID, total=whole, total_page=whole, page_no=whole, page_size=whole, data=rows,
+    )  # fmt: skip
+
+
+def _quotas() -> Schema:
+    whole = {"type": "integer", "minimum": 0}
+    number_or_null, text_or_null = {"type": ["number", "null"]}, {"type": ["string", "null"]}
+    limit = record(
+        "", request_limit=number_or_null, request_limit_period=whole, usage_limit=number_or_null, usage_limit_field=text_or_null,
+        usage_limit_period=number_or_null, async_user_queue_limit=whole, async_user_concurrency_limit=whole,
+    )  # fmt: skip
+    row = record("null: no limit is known", model=TEXT, workspace_id=TEXT, model_limit=limit, workspace_limit=limit)
+    return record(
+        "The limits of models, in the envelope of the task list: no document shows their own.",
+        request_id=ID, total=whole, total_page=whole, page_no=whole, page_size=whole, data={"type": "array", "items": row},
     )  # fmt: skip
 
 

@@ -1,0 +1,252 @@
+"""Rules: when trouble comes, and what it is. `Rulebook` counts the calls and says which rule strikes. Pure.
+
+Each rule counts the calls that fit it (surface, model, path, prompt, key), whether it strikes or not. What a client has asked
+for itself, with X-Mock-Fault, strikes first; then the first rule that a count brings up; then the first that chance does, which
+depends on the seed, the rule and its count only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mock_server.answers import Seeded
+
+__all__ = ["EFFECTS", "SURFACES", "AskedWrongly", "Rule", "Rulebook", "Subject", "Then", "When"]
+
+_ON_THE_WAY = ("drop", "reset", "hang", "slow", "garbage", "truncate", "429", "500", "502", "503", "504")
+#: what can be done, by what it happens on; on all of them also any row of the error catalogue that is at home there
+EFFECTS: dict[str, tuple[str, ...]] = {
+    "create": (
+        "lost", "lost_hang", "lost_500", "lost_502", "lost_truncate", "lost_garbage", *_ON_THE_WAY, "down", "delay",
+    ),
+    "poll": (*_ON_THE_WAY, "unknown", "delay"),
+    "list": (*_ON_THE_WAY, "empty", "lag", "delay"),
+    "cancel": (*_ON_THE_WAY, "lost", "race", "delay"),
+    "upload": (*_ON_THE_WAY, "lost", "403", "delay"),
+    "download": (*_ON_THE_WAY, "403", "404", "delay"),
+    "quota": (*_ON_THE_WAY, "delay"),
+    "task": ("partial", "moderated", "stuck", "delay"),
+}  # fmt: skip
+SURFACES = tuple(EFFECTS)
+#: surfaces as the error catalogue calls them
+PHASES = {"create": "submit", "poll": "query"}
+#: other words for faults that clients may use
+_WORDS = {"truncated": "truncate", "closed": "drop", "timeout": "hang", "expired": "403"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """Which calls: what they are on, and which of those that fit, counted from 1. No count: all of them."""
+
+    on: str
+    #: globs; the model of a call about a task is that of the task
+    model: str = "*"
+    path: str = "*"
+    #: a regular expression that is found in the prompt
+    prompt: str = ""
+    #: glob on the name (or alias) of the key, or on its account
+    key: str = "*"
+    #: the calls of these numbers
+    nth: tuple[int, ...] = ()
+    #: each call whose number is a multiple of it
+    every: int = 0
+    #: so many calls
+    first: int | None = None
+    #: the counts above begin behind so many calls
+    after: int = 0
+    probability: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.on not in EFFECTS:
+            raise ValueError(f"nothing is called {self.on!r}; there is {', '.join(EFFECTS)}")
+
+    def counts_in(self, count: int) -> bool:
+        """Whether the call of a number is meant, as far as numbers say."""
+        count -= self.after
+        return (
+            count > 0
+            and (not self.nth or count in self.nth)
+            and (not self.every or count % self.every == 0)
+            and (self.first is None or count <= self.first)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Then:
+    """What happens: a fault or a row of the catalogue (`do`), later (`delay_s`, real seconds), and in which words."""
+
+    do: str = "delay"
+    #: real seconds; of a task: seconds of the mock's clock by which it takes longer
+    delay_s: float = 0.0
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    retry_after_s: float | None = None
+    #: slow: how fast the body comes
+    bytes_per_s: float = 0.0
+    #: lag: tasks younger than this are not listed
+    lag_s: float = 60.0
+    #: partial: the outputs that fail, from 0; without: the last one
+    parts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One kind of trouble."""
+
+    when: When
+    then: Then
+
+    def __post_init__(self) -> None:
+        on, do = self.when.on, self.then.do
+        looks_like_row = re.fullmatch(r"[a-z][a-z0-9_]+", do) and not do.startswith("lost")
+        if do not in EFFECTS[on] and not looks_like_row:
+            raise ValueError(f"no fault {do!r} on {on!r}; there is {_offer(on)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What rules look at in a call."""
+
+    on: str
+    model: str = ""
+    path: str = ""
+    key: str = ""
+    account: str = ""
+    prompt: Callable[[], str] = str
+
+    def fits(self, when: When) -> bool:
+        return (
+            (when.model == "*" or fnmatchcase(self.model, when.model))
+            and (when.path == "*" or fnmatchcase(self.path, when.path))
+            and (when.key == "*" or fnmatchcase(self.key, when.key) or fnmatchcase(self.account, when.key))
+            and (not when.prompt or re.search(when.prompt, self.prompt()) is not None)
+        )
+
+
+class AskedWrongly(Exception):
+    """An X-Mock-Fault that cannot be read; the message says what can."""
+
+
+@dataclass(slots=True)
+class _Asked:
+    """Trouble that a client has asked for, and how often it still comes."""
+
+    then: Then
+    left: int
+
+
+class Rulebook:
+    """The rules of a scenario with their counts, and what clients have asked for."""
+
+    def __init__(self, rules: tuple[Rule, ...], seeded: Seeded, rows: Mapping[str, Any]) -> None:
+        self._rules = rules
+        self._seeded = seeded
+        self._rows = rows
+        self._on: dict[str, list[int]] = {}
+        for index, rule in enumerate(rules):
+            check_rule(rule, rows)
+            self._on.setdefault(rule.when.on, []).append(index)
+        self.counts = [0] * len(rules)
+        self._asked: dict[tuple[str, str], list[_Asked]] = {}
+        self._heard: dict[tuple[str, str], None] = {}
+
+    def pick(self, subject: Subject) -> Then | None:
+        """What happens to a call; it is counted."""
+        found, by_chance = None, None
+        for index in self._on.get(subject.on, ()):
+            when = self._rules[index].when
+            if not subject.fits(when):
+                continue
+            self.counts[index] += 1
+            if not when.counts_in(self.counts[index]):
+                continue
+            if when.probability is None:
+                found = found or self._rules[index].then
+            elif by_chance is None and self._seeded.share(f"rule/{index}/{self.counts[index]}") < when.probability:
+                by_chance = self._rules[index].then
+        asked = self._asked.get((subject.key, subject.on)) if self._asked else None
+        for each in asked or ():
+            if each.left > 0:
+                each.left -= 1
+                return each.then
+        return found or by_chance
+
+    def has(self, on: str) -> bool:
+        """Whether anything may happen on a surface."""
+        return on in self._on or bool(self._asked)
+
+    def ask(self, key: str, text: str) -> None:
+        """Take what a client asks for: `create=lost; poll=500x2; run=NAME`. The same text of a key is heard once.
+
+        Raises:
+            AskedWrongly: there is no such surface or fault.
+        """
+        if (key, text) in self._heard:
+            return
+        items = [item.strip() for item in text.split(";") if item.strip()]
+        found = [self._read(item) for item in items if not item.startswith("run=")]
+        if len(self._heard) >= 1000:
+            self._heard.pop(next(iter(self._heard)))
+        self._heard[key, text] = None
+        for on, asked in found:
+            waiting = self._asked.setdefault((key, on), [])
+            waiting[:] = [each for each in waiting if each.left > 0]
+            waiting.append(asked)
+
+    def _read(self, item: str) -> tuple[str, _Asked]:
+        on, _, what = item.partition("=")
+        on, what = on.strip(), what.strip()
+        found = re.fullmatch(r"(.+?)(?:x([1-9][0-9]{0,5}))?", what)
+        if on not in EFFECTS or found is None:
+            raise AskedWrongly(f"X-Mock-Fault: {item!r} is not SURFACE=FAULT; surfaces are {', '.join(EFFECTS)}")
+        do = found[1] if found[1] in EFFECTS[on] or found[1] in self._rows else _WORDS.get(found[1], found[1])
+        then = Then(do=do, delay_s=1.0 if do == "delay" else 0.0)
+        try:
+            check_rule(Rule(when=When(on=on), then=then), self._rows)
+        except ValueError as error:
+            raise AskedWrongly(f"X-Mock-Fault: {error}") from error
+        return on, _Asked(then=then, left=int(found[2] or 1))
+
+    # ---- as data
+
+    def dump(self) -> dict[str, Any]:
+        asked = [
+            [key, on, each.then.do, each.left]
+            for (key, on), waiting in self._asked.items()
+            for each in waiting
+            if each.left
+        ]
+        return {"counts": self.counts, "asked": asked, "heard": [list(each) for each in self._heard]}
+
+    def load(self, data: dict[str, Any]) -> None:
+        self.counts = list(data["counts"])
+        self._heard = dict.fromkeys((key, text) for key, text in data["heard"])
+        for key, on, do, left in data["asked"]:
+            then = Then(do=do, delay_s=1.0 if do == "delay" else 0.0)
+            self._asked.setdefault((key, on), []).append(_Asked(then=then, left=left))
+
+
+def check_rule(rule: Rule, rows: Mapping[str, Any]) -> None:
+    """Refuse a rule whose row the catalogue does not have, or has for another surface.
+
+    Raises:
+        ValueError: with what there is.
+    """
+    on, do = rule.when.on, rule.then.do
+    if do in EFFECTS[on]:
+        return
+    if do not in rows:
+        raise ValueError(f"no fault {do!r} on {on!r}, and the error catalogue has no such row; there is {_offer(on)}")
+    phases = rows[do].phases
+    at_home = {PHASES.get(on, on)} | ({"subresult"} if on == "task" else set()) | ({"list"} if on == "quota" else set())
+    if not at_home & set(phases):
+        raise ValueError(f"the row {do!r} is none of {on}; it is one of {', '.join(phases)}")
+
+
+def _offer(on: str) -> str:
+    return f"{on}: {', '.join(EFFECTS[on])}, or a row of the error catalogue"
