@@ -27,7 +27,7 @@ from mock_server.waiting import Waiting
 from mock_server.wire import Wire
 from wanspec.contract import Contract, load_contract
 
-__all__ = ["MockServer", "make_app"]
+__all__ = ["MockServer", "make_app", "unlike_any_other"]
 
 MAX_BODY_BYTES = 128 * 2**20
 SERVICE = web.AppKey("service", Service)
@@ -116,7 +116,7 @@ class MockServer:
         port: int = 0,
     ) -> None:
         self.service = Service(
-            contract or load_contract(), scenario or _unlike_any_other(), shape_of=shape_of, probe=facts_of
+            contract or load_contract(), scenario or unlike_any_other(), shape_of=shape_of, probe=facts_of
         )
         #: exceptions inside the mock, each answered with 500: never an answer of the service, always our own fault
         self.errors: list[Exception] = []
@@ -130,8 +130,8 @@ class MockServer:
 
     async def __aenter__(self) -> MockServer:
         wire = Wire(self._go_down)
-        waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
-        app = make_app(self.service, self.clock, wire, waiting)
+        self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
+        app = make_app(self.service, self.clock, wire, self._waiting)
         app.middlewares.append(_noting(self.errors))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
@@ -167,6 +167,11 @@ class MockServer:
         await self._listen()
 
     @property
+    def held(self) -> int:
+        """How many questions are held, in mode auto."""
+        return self._waiting.held
+
+    @property
     def url(self) -> str:
         """`http://host:port`."""
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -178,6 +183,6 @@ class MockServer:
         return f"{self.url}/api/v1"
 
 
-def _unlike_any_other() -> Scenario:
+def unlike_any_other() -> Scenario:
     """A scenario whose task ids no earlier mock has given out."""
     return Scenario(seed=int.from_bytes(os.urandom(6), "big"))

@@ -54,6 +54,7 @@ CELLS = (
     Cell(name="create-lost", title="create: answer lost", faults=(Fault(on="create", do="lost"),)),
     Cell(name="create-500-after", title="create: 500 after", faults=(Fault(on="create", do="lost_500"),)),
     Cell(name="create-429", title="create: 429 before", faults=(Fault(on="create", do="429"),)),
+    Cell(name="create-late", title="create: answer too late", faults=(Fault(on="create", do="lost_hang"),), slow=True),
     Cell(name="poll-closed", title="poll: closed", faults=(Fault(on="poll", do="drop"),)),
     Cell(name="poll-500", title="poll: 500", faults=(Fault(on="poll", do="500"),)),
     Cell(name="poll-429", title="poll: 429", faults=(Fault(on="poll", do="429"),)),

@@ -14,7 +14,7 @@ from typing import Any
 
 from mock_server.answers import Answer, Call
 
-__all__ = ["KINDS", "Entry", "Journal", "Seen", "entry_of"]
+__all__ = ["KINDS", "Entry", "Journal", "Seen", "entry_of", "kind_of"]
 
 KEPT = 1000
 KINDS = ("create", "poll", "list", "cancel", "upload", "download", "quota", "other")
@@ -141,3 +141,15 @@ def _xml_code(answer: Answer) -> str:
     if answer.content_type != "application/xml":
         return ""
     return answer.body.partition(b"<Code>")[2].partition(b"</Code>")[0].decode()
+
+
+def kind_of(path: str) -> str:
+    """What a path of the API, without its base, is for; `other` for none."""
+    if path.startswith("/services/"):
+        return "create"
+    if path.startswith("/tasks/"):
+        steps = path.split("/")
+        if len(steps) == 3:
+            return "poll"
+        return "cancel" if len(steps) == 4 and steps[3] == "cancel" else "other"
+    return {"/tasks": "list", "/uploads": "upload", "/quotas": "quota", "/models/limits": "quota"}.get(path, "other")

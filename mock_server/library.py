@@ -9,7 +9,7 @@ from mock_server.reading import BadScenario, scenario_from_text
 from mock_server.scenario import Scenario
 from wanspec.contract.text import read_yaml
 
-__all__ = ["names", "read_named", "text_of"]
+__all__ = ["names", "read_file", "read_named", "text_of"]
 
 
 def names() -> dict[str, str]:

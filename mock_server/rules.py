@@ -15,7 +15,7 @@ from typing import Any
 
 from mock_server.answers import Seeded
 
-__all__ = ["EFFECTS", "SURFACES", "AskedWrongly", "Rule", "Rulebook", "Subject", "Then", "When"]
+__all__ = ["EFFECTS", "SURFACES", "AskedWrongly", "Rule", "Rulebook", "Subject", "Then", "When", "check_rule"]
 
 _ON_THE_WAY = ("drop", "reset", "hang", "slow", "garbage", "truncate", "429", "500", "502", "503", "504")
 #: what can be done, by what it happens on; on all of them also any row of the error catalogue that is at home there
@@ -149,7 +149,6 @@ class Rulebook:
         self._rows = rows
         self._on: dict[str, list[int]] = {}
         for index, rule in enumerate(rules):
-            check_rule(rule, rows)
             self._on.setdefault(rule.when.on, []).append(index)
         self.counts = [0] * len(rules)
         self._asked: dict[tuple[str, str], list[_Asked]] = {}

@@ -17,13 +17,13 @@ from mock_server.answers import Answer, Call, Seeded, ok
 from mock_server.bill import Bill
 from mock_server.door import Door, Read, foreign_query, prompt_of
 from mock_server.faults import struck
-from mock_server.journal import Journal, Seen, entry_of
+from mock_server.journal import Journal, Seen, entry_of, kind_of
 from mock_server.making import Maker
 from mock_server.rates import Rates
 from mock_server.records import FILTERS, page_of, quota_page
 from mock_server.results import Results
 from mock_server.rows import refusal
-from mock_server.rules import AskedWrongly, Rulebook, Subject, Then
+from mock_server.rules import AskedWrongly, Rulebook, Subject, Then, check_rule
 from mock_server.scenario import Scenario
 from mock_server.shapes import quota_row, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
@@ -86,7 +86,12 @@ class Service:
         for row in (name for key in scenario.keys for name in (key.refusal, key.row) if name):
             if row not in self._rows or "submit" not in self._rows[row].phases:
                 raise ValueError(f"the error catalogue has no row {row!r} for a submit")
-        Rulebook(scenario.all_rules, Seeded(0), self._rows)
+        for name, rules in (("rules", scenario.rules), ("faults", [each.as_rule() for each in scenario.faults])):
+            for index, rule in enumerate(rules):
+                try:
+                    check_rule(rule, self._rows)
+                except ValueError as error:
+                    raise ValueError(f"{name}[{index}]: {error}") from error
 
     def use(self, scenario: Scenario) -> None:
         """Go on with another scenario; its seed counts from the next task on, its rules from the next call on."""
@@ -145,7 +150,7 @@ class Service:
             return "download", self._ruled(
                 "download", call, seen, lambda then: self.results.download(call, path, stores, now), is_store=True
             )
-        kind = _kind(call, path)
+        kind = kind_of(path) if call.path.startswith(BASE) else "other"
         if kind == "other" or (kind == "create" and path not in self.contract.service["paths"]):
             return kind, self._refuse("path_not_found")
         if call.method != ("POST" if kind in ("create", "cancel") else "GET"):
@@ -315,12 +320,13 @@ class Service:
         return ok({"request_id": request_id, **self._result(call, task, now)})
 
     def _polled(self, task: Task, now: float) -> None:
-        """A task that moves by polls has been asked for once more."""
-        task.polls += 1
+        """A task that moves by polls has been asked for once more; they are counted in each state."""
         pending, running = self._scenario.polls
+        task.polls += 1
         if task.status == "PENDING" and task.polls > pending and not self.queues.is_ready(task):
             self.queues.ready(task, now)
-        if task.status == "RUNNING" and task.polls > pending + running:
+            task.polls += task.status == "RUNNING"
+        if task.status == "RUNNING" and task.polls > running:
             self.queues.finish(task, now)
 
     def _result(self, call: Call, task: Task, now: float) -> dict[str, Any]:
@@ -404,17 +410,3 @@ class Service:
         """What the clients have done wrong; see `Judge.verdict`."""
         self.queues.advance(now)
         return self.judge.verdict(now, done=done, downloads=downloads)
-
-
-def _kind(call: Call, path: str) -> str:
-    """What a path of the API is for; `other` for none."""
-    if not call.path.startswith(BASE):
-        return "other"
-    if path.startswith("/services/"):
-        return "create"
-    if path.startswith("/tasks/"):
-        steps = path.split("/")
-        if len(steps) == 3:
-            return "poll"
-        return "cancel" if len(steps) == 4 and steps[3] == "cancel" else "other"
-    return {"/tasks": "list", "/uploads": "upload", "/quotas": "quota", "/models/limits": "quota"}.get(path, "other")

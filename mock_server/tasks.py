@@ -158,7 +158,7 @@ class Queues:
         task.turn += 1
         self._running[lane] = self._running.get(lane, 0) + (status == "RUNNING") - (was == "RUNNING")
         self._open[lane] = self._open.get(lane, 0) + (was in OVER) - is_over
-        task.status = status
+        task.status, task.polls = status, 0
         task.ended_at = at if is_over else None
         if status == "PENDING":
             task.started_at = None

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from mock_server.app import MockServer
+from mock_server.clock import Clock
 from mock_server.expectations import bill_text, requests_text, task_line, tasks_text, verdict_text
 from mock_server.journal import Entry
 from mock_server.scenario import Scenario
@@ -113,7 +114,7 @@ class WanMock:
                 service.check_scenario(scenario)
                 service.use(scenario)
             service.reset()
-            self._server.clock.restart(service.scenario.clock)
+            self.clock.restart(service.scenario.clock)
 
         self.call(work)
         self._server.errors.clear()
@@ -154,9 +155,14 @@ class WanMock:
 
     # ---- its time
 
+    @property
+    def clock(self) -> Clock:
+        """The mock's clock; change it by `call` while clients are at work."""
+        return self._server.clock
+
     def now(self) -> float:
         """The mock's time in epoch seconds."""
-        return self._server.clock.now()
+        return self.clock.now()
 
     def advance(self, seconds: float) -> None:
         """Let so much time pass at once: tasks move on, links and records grow old.
@@ -164,7 +170,7 @@ class WanMock:
         Raises:
             ValueError: less than nothing: time does not go back.
         """
-        self.call(lambda service: self._server.clock.advance(seconds))
+        self.call(lambda service: self.clock.advance(seconds))
 
     # ---- what it saw
 

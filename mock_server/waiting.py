@@ -48,6 +48,11 @@ class Waiting:
             await self._watcher
         self._release(everyone=True)
 
+    @property
+    def held(self) -> int:
+        """How many questions are held."""
+        return len(self._held)
+
     def begin(self) -> None:
         """A call is under way."""
         self._under_way += 1

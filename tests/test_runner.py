@@ -493,7 +493,7 @@ def test_a_list_that_is_refused_is_no_evidence(tmp_path: Path) -> None:
     assert len(bench.service.queues.tasks) == 1
 
 
-def test_a_storm_of_every_fault_ends_in_a_clean_verdict(tmp_path: Path) -> None:
+def test_a_storm_of_faults_ends_in_a_clean_verdict(tmp_path: Path) -> None:
     """With unmodified intervals, in virtual time: each job once, each result fetched, nothing to say against us."""
     troubles = (
         ("create", "lost", 1, 2), ("create", "lost_500", 1, 5), ("create", "429", 5, 7), ("poll", "drop", 4, 0),

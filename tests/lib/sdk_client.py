@@ -1,4 +1,7 @@
-"""One job through the official SDK, as its users write it: `python sdk_client.py sync|aio|client`. Exit 0 with a link."""
+"""One job through the official SDK, as its users write it; exit 0 with a link.
+
+`python sdk_client.py sync|aio|client [TIMEOUT_S]`
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ def aio() -> Any:
 def client() -> Any:
     import dashscope
 
-    with dashscope.Client() as service:
+    with dashscope.Client(timeout=float(sys.argv[2]) if len(sys.argv) > 2 else None) as service:
         return service.videos.generate(**JOB, size="832*480").video_url
 
 

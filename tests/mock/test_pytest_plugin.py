@@ -165,7 +165,7 @@ NO_SCENARIOS = [
     ("sede=1", "*@pytest.mark.wan_mock of test_theirs.py::test_0: sede: a scenario has no sede; did you mean seed?"),
     (
         '{"faults": [{"on": "create", "do": "nothing"}]}',
-        "*test_1: no fault 'nothing' on 'create', *; there is create: lost*",
+        "*test_1: *no fault 'nothing' on 'create', *; there is create: lost*",
     ),
     (
         '"missing.yaml"',

@@ -518,7 +518,7 @@ def test_a_recording_is_held_against_a_scenario(day: Path, tmp_path: Path, capsy
     assert "output.submit_time" in capsys.readouterr().out
     assert run(["mock", "check", str(day), "--scenario", "throttled"]) == 0
     assert run(["mock", "check", str(day), "--scenario", "nothing"]) == 2
-    assert "there is no scenario 'nothing', neither ready-made (" in capsys.readouterr().err
+    assert "there is bad-downloads, " in capsys.readouterr().err
 
 
 async def test_a_setting_of_the_mock_shows_as_drift(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,16 +12,17 @@ from typing import Any
 
 import click
 
-from mock_server.app import MockServer
-from mock_server.reading import scenario_from
+from mock_server.app import MockServer, unlike_any_other
+from mock_server.library import names, text_of
+from mock_server.reading import BadScenario, scenario_from
 from mock_server.scenario import Scenario
 from wanspec.api import Session
 from wanspec.cli.judging import chaos, report
-from wanspec.cli.options import contract_option, span
-from wanspec.cli.recording import check, facts, record
-from wanspec.clock import Clock, ScaledClock
+from wanspec.cli.options import contract_option, emit, span
+from wanspec.cli.recording import check, facts, record, scenario_named
+from wanspec.clock import Clock
 from wanspec.contract import Contract
-from wanspec.errors import SettingsError
+from wanspec.errors import SettingsError, UsageError
 from wanspec.overlay import contract_with
 from wanspec.settings import Secret
 from wanspec.task import Phase
@@ -50,10 +52,40 @@ for command in (report, chaos, record, check, facts):
 
 
 @mock.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="Form of the list.")
+def scenarios(name: str | None, form: str) -> int:
+    """List the ready-made scenarios, or show the text of one."""
+    if name is not None:
+        try:
+            click.echo(text_of(name).decode(), nl=False)
+        except BadScenario as error:
+            raise UsageError(str(error)) from error
+        return 0
+    known = names()
+    if form == "json":
+        emit({"format_version": 1, "scenarios": [{"name": each, "about": about} for each, about in known.items()]})
+        return 0
+    width = max(map(len, known))
+    for each, about in known.items():
+        click.echo(f"{each:{width}}  {about}")
+    return 0
+
+
+@mock.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Interface to listen on.")
 @click.option("--port", default=8600, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
 @click.option(
-    "--speed", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True), help="How fast its time goes."
+    "--scenario", "named", metavar="NAME|FILE", help="A ready-made scenario, or a YAML file. Options go over it."
+)
+@click.option(
+    "--clock", "mode", type=click.Choice(["real", "scaled", "step", "auto"]), help="How its time goes. [default: real]"
+)
+@click.option(
+    "--speed", type=click.FloatRange(0, min_open=True), help="Seconds of its time in one. Means --clock scaled."
+)
+@click.option(
+    "--strict", is_flag=True, help="Refuse what the service passes over: unknown keys, headers, queries, nulls."
 )
 @click.option("--pending", metavar="LOW[:HIGH]", help="Seconds in PENDING.")
 @click.option("--running", metavar="LOW[:HIGH]", help="Seconds in RUNNING. [default: what the model usually takes]")
@@ -68,7 +100,10 @@ for command in (report, chaos, record, check, facts):
 def serve(
     host: str,
     port: int,
-    speed: float,
+    named: str | None,
+    mode: str | None,
+    speed: float | None,
+    strict: bool,
     pending: str | None,
     running: str | None,
     seed: int | None,
@@ -79,39 +114,46 @@ def serve(
     contract_dirs: tuple[str, ...],
 ) -> int:
     """Serve until interrupted. The base address is the first line on stdout."""
-    changes: dict[str, Any] = {"check": not no_check}
+    changes: dict[str, Any] = {"seed": seed, "running_limit": running_limit, "region": region}
+    changes |= {"api_keys": api_keys or None, "strict": strict or None, "check": False if no_check else None}
     if pending is not None:
         changes["pending_s"] = span("--pending", pending)
     if running is not None:
         changes["running_s"] = span("--running", running)
-    if api_keys:
-        changes["api_keys"] = api_keys
-    if running_limit is not None:
-        changes["running_limit"] = running_limit
-    if region is not None:
-        changes["region"] = region
     contract = contract_with(contract_dirs, None)
     if region is not None and region not in contract.service["regions"]:
         raise click.BadParameter(f"there is {', '.join(contract.service['regions'])}", param_hint="--region")
-    base = MockServer().service.scenario if seed is None else Scenario(seed=seed)
-    scenario = scenario_from(changes, base)
+    base = scenario_named(named, unlike_any_other())
+    if mode is not None or speed is not None:
+        changes["clock"] = dataclasses.replace(base.clock, **_clock(mode, speed))
+    scenario = scenario_from({name: value for name, value in changes.items() if value is not None}, base)
     if host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(f"warning: listening on {host}: others can reach this mock", err=True)
-    asyncio.run(_serve(scenario, contract, host, port, speed))
+    asyncio.run(_serve(scenario, contract, host, port))
     return 0
 
 
-async def _serve(scenario: Scenario, contract: Contract, host: str, port: int, speed: float) -> None:
-    clock = ScaledClock(speed)
+def _clock(mode: str | None, speed: float | None) -> dict[str, Any]:
+    if speed is not None and mode not in (None, "scaled"):
+        raise click.BadParameter(f"--clock {mode} has no speed", param_hint="--speed")
+    return {"mode": mode or "scaled", "speed": speed or 1.0}
+
+
+async def _serve(scenario: Scenario, contract: Contract, host: str, port: int) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):
             loop.add_signal_handler(number, stopped.set)
     try:
-        async with MockServer(scenario, contract=contract, now=clock.now, host=host, port=port) as server:
+        server = MockServer(scenario, contract=contract, host=host, port=port)
+    except ValueError as error:  # a row or a region that the contract does not have
+        raise SettingsError(str(error)) from error
+    try:
+        async with server:
             click.echo(server.base_url)
-            key = (scenario.api_keys or (MOCK_KEY,))[0]
+            accepted = (*(scenario.api_keys or ()), *(each.key for each in scenario.keys), MOCK_KEY)
+            key = accepted[0]
             click.echo(f"try: DASHSCOPE_BASE_URL={server.base_url} DASHSCOPE_API_KEY={key} wanspec run SPEC", err=True)
             await stopped.wait()
     except OSError as error:

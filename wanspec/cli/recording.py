@@ -13,6 +13,7 @@ import click
 from mock_server.behaviours import behaviours_json, behaviours_markdown, behaviours_text, load_behaviours
 from mock_server.cassette import Cassette, CassetteError
 from mock_server.library import names, read_file, read_named
+from mock_server.reading import BadScenario
 from mock_server.record import Recorder, upstream_origin
 from mock_server.replay import Outcome, replayed
 from mock_server.scenario import Scenario
@@ -20,7 +21,7 @@ from wanspec.cli.options import contract_option, emit
 from wanspec.errors import SettingsError, UsageError
 from wanspec.overlay import contract_with
 
-__all__ = ["check", "facts", "record"]
+__all__ = ["check", "facts", "record", "scenario_named"]
 
 
 @click.command()
@@ -81,7 +82,7 @@ def check(cassette: Path, form: str, scenario: str | None, contract_dirs: tuple[
         recording = Cassette.load(cassette.read_text(encoding="utf-8"))
     except (CassetteError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{cassette}: {error}") from error
-    settings = None if scenario is None else _scenario(scenario)
+    settings = scenario_named(scenario, Scenario())
     outcomes = asyncio.run(replayed(recording, contract_with(contract_dirs, None), settings))
     compared = [each for each in outcomes if not each.skipped]
     drifted = [each for each in compared if each.drifts]
@@ -104,14 +105,26 @@ def check(cassette: Path, form: str, scenario: str | None, contract_dirs: tuple[
     return 1 if drifted else 0
 
 
-def _scenario(name: str) -> Scenario:
-    known = names()
-    if name not in known and not Path(name).is_file():
-        raise UsageError(f"there is no scenario {name!r}, neither ready-made ({', '.join(known)}) nor as a file")
+def scenario_named(named: str | None, base: Scenario) -> Scenario:
+    """The scenario that `--scenario` means, a ready-made one or a file, over `base`.
+
+    Raises:
+        BadParameter: there is none of this name.
+        SettingsError: the file cannot be read, or is no scenario.
+    """
+    if named is None:
+        return base
+    path = Path(named)
     try:
-        return read_named(name) if name in known else read_file(Path(name))
-    except (OSError, ValueError) as error:
-        raise UsageError(str(error)) from error
+        if named in names():
+            return read_named(named, base)
+        if path.suffix in (".yaml", ".yml", ".json") or path.exists():
+            return read_file(path, base)
+    except OSError as error:
+        raise SettingsError(f"cannot read {named}: {error.strerror}") from error
+    except BadScenario as error:
+        raise SettingsError(str(error), hint="the README lists what a scenario has") from error
+    raise click.BadParameter(f"there is {', '.join(names())}, or any YAML file", param_hint="--scenario")
 
 
 def _head(outcome: Outcome) -> str:

@@ -41,7 +41,7 @@ ABOUT = (
     "member, and members that are not described here are passed over. A path or a method that is not described answers with 404 or "
     "400. A scenario can also close the connection in place of an answer, or answer with any row of the error catalogue: `default` "
     "stands for those. A client may ask for such trouble itself, with a header as X-Mock-Fault: create=lost; poll=500x2; and for a "
-    "mock that passes nothing over, with X-Mock-Strict: 1."
+    "mock that passes nothing over, with X-Mock-Strict: 1. X-Mock-Repeat: 1 says that an equal job is meant, for the verdict."
 )
 KEY = "`sk-…`; the mock takes any that does not begin with sk-invalid, unless its scenario names some"
 ENABLE: Schema = {"type": "string", "enum": ["enable"]}
