@@ -244,6 +244,34 @@ def test_the_upstream_is_told_what_the_client_said(tmp_path: Path) -> None:
         assert {each.key_alias for each in upstream.requests("create")} == {seen[0].key_alias}
 
 
+async def test_the_key_goes_to_the_service_and_to_nobody_else(tmp_path: Path) -> None:
+    """Not to the stores where results lie and files are taken, even by a client that sends it there; and each is asked once."""
+    seen: list[tuple[str, str]] = []
+
+    async def endpoint(request: web.Request) -> web.Response:
+        seen.append((request.path, request.headers.get("Authorization", "")))
+        own = f"http://{request.host}"
+        policy = {"upload_host": f"{own}/store", "upload_dir": "d", "policy": "p0licy", "signature": "s1gned"}
+        return web.json_response({"output": {"video_url": f"{own}/a.mp4?Signature=s1g"}, "data": policy})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", endpoint)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    upstream = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    bearer = {"Authorization": f"Bearer {KEY}"}
+    async with Recorder(upstream, tmp_path / "c.json") as recorder, aiohttp.ClientSession(headers=bearer) as client:
+        async with client.get(f"{recorder.base_url}/tasks/1") as answer:
+            said = await answer.json()
+        async with client.get(said["output"]["video_url"]):
+            pass
+        async with client.post(said["data"]["upload_host"], data={"key": "d/a.png"}):
+            pass
+    await runner.cleanup()
+    assert seen == [("/api/v1/tasks/1", bearer["Authorization"]), ("/a.mp4", ""), ("/store", "")]
+
+
 def test_a_kill_loses_nothing_that_was_answered(tmp_path: Path) -> None:
     """What a client has the answer of is on disk, whole, at any moment."""
     out = tmp_path / "c.json"
