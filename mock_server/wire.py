@@ -86,11 +86,12 @@ class Wire:
                 request.transport.close()  # after what was written has left
             return response
         step = max(int(answer.bytes_per_s * STEP_S), 1)
-        for start in range(0, len(body), step):
-            await response.write(body[start : start + step])
-            if start + step < len(body):
-                await self._pause(request, STEP_S)
-        await response.write_eof()
+        with contextlib.suppress(ConnectionError):  # the client has had enough
+            for start in range(0, len(body), step):
+                await response.write(body[start : start + step])
+                if start + step < len(body):
+                    await self._pause(request, STEP_S)
+            await response.write_eof()
         return response
 
     async def _file(self, request: web.Request, answer: Answer) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from served import served, start
 from mock_server.manners import RULES
 from mock_server.scenario import Scenario
 from wanspec.cli.main import run
+from wanspec.report.clients import client_text
 
 TINY = str(Path(__file__).parent / "lib" / "tiny_client.py")
 AT_ONCE = Scenario(pending_s=(0.0, 0.0), running_s=(0.0, 0.0))
@@ -87,6 +88,18 @@ def test_a_report_without_a_mock_is_one_clear_message(capsys: pytest.CaptureFixt
     assert "Traceback" not in out.err
 
 
+def test_nothing_of_a_client_reaches_the_terminal_as_it_is() -> None:
+    finding = {
+        "rule": "no_backoff", "severity": "warning", "count": 7, "key_alias": "", "model": "\x1b[2Jm", "task_ids": [], "calls": [1],
+        "seen": [f"call {index}" for index in range(7)], "why": "w", "cure": "c", "fact": "f",
+    }  # fmt: skip
+    bill = {"tasks": 0, "succeeded": 0, "failed": 0, "images": 0, "seconds": 0, "money": {}}
+    text = client_text({"findings": [finding]}, bill)
+    assert text.startswith("warning[no_backoff] 7 x \\x1b[2Jm\n  seen: call 0\n")
+    assert "  seen: call 4\n  seen: and 2 more\n" in text
+    assert text.replace("\n", "").isprintable()
+
+
 # ---- chaos
 
 
@@ -125,6 +138,15 @@ def test_a_refusal_that_makes_nothing_and_costs_nothing_ends_with_0(capsys: pyte
     assert lines[2] == ["create:", "429", "before", "0", "error", "0", "0", "1", "clean"]
     assert out.out.endswith("\n1 job(s) in each run: none made twice, no result lost\n")
     assert "create: 429 before: 0 task(s), error" in out.err
+
+
+def test_a_client_that_calls_it_a_failure_is_taken_at_its_word(capsys: pytest.CaptureFixture[str]) -> None:
+    code, data = chaos_data(capsys, "--cells", "poll-500", *tiny("sour"))
+    assert [(each["delivered"], each["word"], each["exit_code"]) for each in data["cells"]] == [
+        (1, "ok", 0),
+        (1, "error", 1),
+    ]
+    assert code == 0
 
 
 def test_the_table_for_a_readme(capsys: pytest.CaptureFixture[str]) -> None:

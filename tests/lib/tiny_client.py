@@ -1,7 +1,8 @@
 """Small clients without any library, for the commands that run clients: `python tiny_client.py KIND`.
 
 `careless` wraps all in one retry, as some published clients do; `links` stops at the link; `blunt` gives up at any trouble;
-`stuck` hangs from then on; `deaf` never asks for its task; `broken` cannot even start; `family` hangs with a child of its own.
+`sour` works and says that it failed; `stuck` hangs from then on; `deaf` never asks for its task; `idle` does nothing; `broken`
+cannot even start; `family` hangs with a child of its own.
 """
 
 from __future__ import annotations
@@ -52,6 +53,19 @@ def careless() -> None:
     sys.exit(1)
 
 
+def sour() -> None:
+    """Does all of its work, and calls it a failure when there was any trouble on the way."""
+    task, trouble = ask(PATH, BODY), 0
+    while task["task_status"] != "SUCCEEDED":
+        time.sleep(0.05)
+        try:
+            task = ask(f"/tasks/{task['task_id']}")
+        except OSError:
+            trouble = 1
+    fetch(task["results"][0]["url"])
+    sys.exit(trouble)
+
+
 def stuck() -> None:
     try:
         fetch(link())
@@ -70,6 +84,7 @@ if __name__ == "__main__":
         "careless": careless,
         "blunt": lambda: fetch(link()),
         "links": link,
+        "sour": sour,
         "stuck": stuck,
         "deaf": lambda: ask(PATH, BODY),
         "broken": lambda: sys.exit("there is no such setting"),
