@@ -26,13 +26,14 @@ docs: $(VENV)/.test-ready  ## write everything that is generated
 	$(BIN)/wanspec schema --out specs/wanspec.schema.json
 	$(BIN)/wanspec schema --openapi --out mock_server/openapi.json
 	$(BIN)/wanspec models ls --format markdown > docs/models.md
+	$(BIN)/wanspec mock facts --format markdown > docs/mock.md
 	$(BIN)/python tests/lib/machine_table.py README.md
 
 test-lowest:  ## the tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest
 	$(VENV)-lowest/bin/pip install -q "aiohttp==3.10.11" "av==14.1.0" "click==8.1.7" "jsonschema==4.21.0" "Pillow==10.3.0" \
-	  "pyyaml==6.0.1" "rich==13.7.0" "dashscope==2.0.2" "hypothesis==6.100.0" "pytest==8.2.0" "pytest-aiohttp==1.0.5" \
-	  "requests==2.31.0" "openapi-spec-validator==0.7.1" "junitparser==3.1.2" "xmlschema==3.3.1" && $(VENV)-lowest/bin/pip install -q --no-deps -e .
+	  "pyyaml==6.0.1" "rich==13.7.0" "dashscope==2.0.2" "httpx==0.27.0" "hypothesis==6.100.0" "pytest==8.2.0" "pytest-aiohttp==1.0.5" \
+	  "pytest-xdist==3.6.1" "requests==2.31.0" "openapi-spec-validator==0.7.1" "junitparser==3.1.2" "xmlschema==3.3.1" && $(VENV)-lowest/bin/pip install -q --no-deps -e .
 	$(VENV)-lowest/bin/python -m pytest
 
 clean:

@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from email.utils import formatdate
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from mock_server.answers import Call
 from mock_server.clock import Clock
@@ -98,6 +99,22 @@ def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
     return upload
 
 
+def _noting(errors: list[Exception]) -> Middleware:
+    """Keep what goes wrong inside of the mock; answers made by raising, and clients that go away, are no such thing."""
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (web.HTTPException, web.RequestPayloadError, ConnectionError):
+            raise
+        except Exception as error:
+            errors.append(error)
+            raise
+
+    return note
+
+
 class MockServer:
     """A mock on a port of its own, for `async with`. `now` is a clock that goes by itself, the machine's unless given."""
 
@@ -113,6 +130,8 @@ class MockServer:
         self.service = Service(
             contract or load_contract(), scenario or unlike_any_other(), shape_of=shape_of, probe=facts_of
         )
+        #: exceptions inside the mock, each answered with 500: never an answer of the service, always our own fault
+        self.errors: list[Exception] = []
         self.clock = Clock(self.service.scenario.clock, now)
         self._host = host
         self._port = port
@@ -125,6 +144,7 @@ class MockServer:
         wire = Wire(self._go_down)
         self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
         app = make_app(self.service, self.clock, wire, self._waiting)
+        app.middlewares.append(_noting(self.errors))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
         self._stack.push_async_callback(self._runner.cleanup)

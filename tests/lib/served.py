@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mock_server.app import MockServer
 from mock_server.scenario import Scenario
+from mock_server.threaded import WanMock
 
 __all__ = ["KEY", "cli", "served", "start"]
 
@@ -27,31 +23,9 @@ QUICK = {
 }
 
 
-@contextmanager
-def served(scenario: Scenario | None = None, *, port: int = 0) -> Iterator[MockServer]:
-    """A running mock."""
-    server = MockServer(scenario or Scenario(running_s=(0.1, 0.3), pending_s=(0.0, 0.05)), port=port)
-    loop = asyncio.new_event_loop()
-    started, stop = threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with server:
-            started.set()
-            await stop.wait()
-
-    def work() -> None:
-        loop.run_until_complete(serve())
-        loop.run_until_complete(loop.shutdown_default_executor())
-        loop.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert started.wait(10)
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+def served(scenario: Scenario | None = None, *, port: int = 0) -> WanMock:
+    """A mock, for `with`."""
+    return WanMock(scenario or Scenario(running_s=(0.1, 0.3), pending_s=(0.0, 0.05)), port=port)
 
 
 def environment(base_url: str | None, **more: str) -> dict[str, str]:

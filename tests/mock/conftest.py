@@ -2,80 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mock_server import MockServer, Scenario
+from mock_server import Scenario, WanMock
+from mock_server.threaded import QUICK
 
 SEEDS = Path(__file__).parents[1] / "seeds"
-FAST = Scenario(pending_s=(0, 0.05), running_s=(0.05, 0.1))
-JOIN_S = 10.0
-
-
-@contextmanager
-def listening(scenario: Scenario) -> Iterator[MockServer]:
-    """A mock on a free loopback port, served by a thread with its own event loop; both have ended after the block."""
-    server = MockServer(scenario)
-    started: Future[Callable[[], object]] = Future()
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        async with server:
-            started.set_result(lambda: loop.call_soon_threadsafe(stop.set))
-            await stop.wait()
-
-    def run() -> None:
-        try:
-            asyncio.run(serve())
-        except BaseException as error:
-            if started.done():
-                raise
-            started.set_exception(error)
-
-    thread = threading.Thread(target=run, name="mock")
-    thread.start()
-    stop_serving = started.result(JOIN_S)
-    try:
-        yield server
-    finally:
-        stop_serving()
-        thread.join(JOIN_S)
-        assert not thread.is_alive(), "the mock did not stop"
 
 
 @pytest.fixture
-def start_mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Scenario], MockServer]]:
+def start_mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Scenario], WanMock]]:
     """Start a mock with a scenario; all are stopped after the test. A proxy of the environment is kept out of the way."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with ExitStack() as mocks:
-        yield lambda scenario: mocks.enter_context(listening(scenario))
+        yield lambda scenario: mocks.enter_context(WanMock(scenario))
 
 
 @pytest.fixture
-def live_mock(start_mock: Callable[[Scenario], MockServer]) -> MockServer:
+def live_mock(start_mock: Callable[[Scenario], WanMock]) -> WanMock:
     """A mock whose tasks take about a tenth of a second."""
-    return start_mock(FAST)
+    return start_mock(QUICK)
 
 
 @pytest.fixture
-def point_sdk() -> Iterator[Callable[[MockServer], MockServer]]:
+def point_sdk() -> Iterator[Callable[[WanMock], WanMock]]:
     """Point the official SDK at a mock; its address is put back and its shared connections are closed after the test."""
     import dashscope
     from dashscope.api_entities.http_request import close_shared_sync_session
 
     before = dashscope.base_http_api_url
 
-    def point(mock: MockServer) -> MockServer:
+    def point(mock: WanMock) -> WanMock:
         dashscope.base_http_api_url = mock.base_url
         return mock
 

@@ -8,18 +8,18 @@ import dataclasses
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 
 from mock_server.app import MockServer, unlike_any_other
-from mock_server.library import names, read_file, read_named, text_of
+from mock_server.library import names, text_of
 from mock_server.reading import BadScenario, scenario_from
 from mock_server.scenario import Scenario
 from wanspec.api import Session
 from wanspec.cli.judging import chaos, report
 from wanspec.cli.options import contract_option, emit, span
+from wanspec.cli.recording import check, facts, record, scenario_named
 from wanspec.clock import Clock
 from wanspec.contract import Contract
 from wanspec.errors import SettingsError, UsageError
@@ -47,8 +47,8 @@ def mock() -> None:
     """The local stand-in for the service."""
 
 
-mock.add_command(report)
-mock.add_command(chaos)
+for command in (report, chaos, record, check, facts):
+    mock.add_command(command)
 
 
 @mock.command()
@@ -123,7 +123,7 @@ def serve(
     contract = contract_with(contract_dirs, None)
     if region is not None and region not in contract.service["regions"]:
         raise click.BadParameter(f"there is {', '.join(contract.service['regions'])}", param_hint="--region")
-    base = _named(named, unlike_any_other())
+    base = scenario_named(named, unlike_any_other())
     if mode is not None or speed is not None:
         changes["clock"] = dataclasses.replace(base.clock, **_clock(mode, speed))
     scenario = scenario_from({name: value for name, value in changes.items() if value is not None}, base)
@@ -131,23 +131,6 @@ def serve(
         click.echo(f"warning: listening on {host}: others can reach this mock", err=True)
     asyncio.run(_serve(scenario, contract, host, port))
     return 0
-
-
-def _named(named: str | None, base: Scenario) -> Scenario:
-    """The scenario of a name or a file, over `base`."""
-    if named is None:
-        return base
-    path = Path(named)
-    try:
-        if named in names():
-            return read_named(named, base)
-        if path.suffix in (".yaml", ".yml", ".json") or path.exists():
-            return read_file(path, base)
-    except OSError as error:
-        raise SettingsError(f"cannot read {named}: {error.strerror}") from error
-    except BadScenario as error:
-        raise SettingsError(str(error), hint="the README lists what a scenario has") from error
-    raise click.BadParameter(f"there is {', '.join(names())}, or any YAML file", param_hint="--scenario")
 
 
 def _clock(mode: str | None, speed: float | None) -> dict[str, Any]:
