@@ -197,8 +197,8 @@ class Session:
         if self._stopped:  # asked for before there was a runner
             runner.stop()
         outcome = await runner.run_all(works, concurrency=concurrency, after=followers.after)
-        for address in followers.waiting:
-            outcome.blocked.setdefault(address, "what it waits for was not done")
+        for address, why in followers.left(job.full_address for job in now.jobs).items():
+            outcome.blocked.setdefault(address, why)
         return outcome
 
     def _waits(self, job: Job, now: Standing) -> bool:

@@ -76,10 +76,15 @@ class Followers:
             for need in needs_of(job):
                 self._followers.setdefault(need, []).append(job.full_address)
 
-    @property
-    def waiting(self) -> list[str]:
-        """Full addresses of jobs that still wait."""
-        return list(self._waiting)
+    def left(self, selected: Iterable[str]) -> dict[str, str]:
+        """The jobs that still wait, by full address, with what for."""
+        known = set(selected)
+        found = {}
+        for address, job in self._waiting.items():
+            need = next(each for each in needs_of(job) if each not in self._made)
+            why = "was not done" if need in known else "is not selected"
+            found[address] = f"it waits for {need.rpartition('/')[2]}, which {why}"
+        return found
 
     def has_made(self, addresses: Iterable[str], state: State) -> None:
         """Jobs that were done before the run."""
