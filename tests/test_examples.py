@@ -299,11 +299,13 @@ BEFORE_OUTPUT = "    output: stills/"
         (BEFORE_OUTPUT, NIGHT_NEVER + BEFORE_OUTPUT, {"still[night]"}),
         # the last step only
         ("camera pushes in", "camera pulls out", {"animate[day]", "animate[night]"}),
+        # another output of the same still
+        ("each.outputs[0]", "each.outputs[1]", {"animate[day]", "animate[night]"}),
         # no request at all
         ("    output: clips/", "    priority: 3\n    tags: [hero]\n    output: films/", set()),
         ("        night: the same", "        noon: the shop at noon\n        night: the same", {"still[noon]", "animate[noon]"}),
     ],
-    ids=["a seed", "a prompt", "the same picture again", "the last prompt", "other words", "a value between"],
+    ids=["a seed", "a prompt", "the same picture again", "the last prompt", "another output", "other words", "a value between"],
 )  # fmt: skip
 def test_a_change_runs_again_what_it_changes(
     old: str, new: str, submits: set[str], finished: Callable[[str], tuple[Studio, Any]], tmp_path: Path
