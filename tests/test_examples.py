@@ -12,6 +12,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -155,6 +157,32 @@ def loaded(name: str) -> Loaded:
 def test_every_example_is_tested() -> None:
     found = {path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.yaml")}
     assert found == EXPECTED.keys() | IMPORTED
+
+
+def test_the_list_of_examples_says_what_they_make() -> None:
+    text = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \[[^\]]+\]\((\S+)\) \|.*\| (\d+) \| ¥([\d.]+) \|$", text, re.MULTILINE)
+    assert {name: (int(jobs), cost) for name, jobs, cost in rows} == {
+        name: (expected.jobs, expected.cost) for name, expected in EXPECTED.items()
+    }
+
+
+def test_the_script_makes_the_media_of_the_examples(tmp_path: Path) -> None:
+    """All of them, the pictures with the same pixels, the voices as long as they were."""
+    copy = tmp_path / "examples"
+    shutil.copytree(EXAMPLES, copy)
+    media = [path.relative_to(copy) for path in copy.rglob("*") if path.suffix in (".png", ".mp3")]
+    for path in media:
+        (copy / path).unlink()
+    subprocess.run([sys.executable, str(copy / "make_media.py")], check=True)
+    assert len(media) == 10
+    for path in media:
+        if path.suffix == ".png":
+            with Image.open(copy / path) as made, Image.open(EXAMPLES / path) as kept:
+                assert made.tobytes() == kept.tobytes()
+        else:
+            with av.open(str(copy / path)) as made, av.open(str(EXAMPLES / path)) as kept:
+                assert made.duration == kept.duration
 
 
 @every_example
