@@ -125,10 +125,10 @@ class Session:
             self.loaded.skipped,
             {key: (records[key].request, records[key].path) for key in before & records.keys()},
         )
-        contract = self.loaded.contract
-        outputs = [path for each in made.entries if each.submits for path in output_paths(each.job, contract)]
+        outputs = [path for each in made.entries if each.submits for path in each.outputs]
         found = await asyncio.to_thread(lambda: tuple(filter(None, map(self.artifacts.in_the_way, outputs))))
-        return dataclasses.replace(made, in_the_way=found)
+        asks = {job.full_address: job.asks for job in self.loaded.jobs}
+        return dataclasses.replace(made, in_the_way=found, asks=asks)
 
     async def run(
         self,

@@ -50,7 +50,12 @@ class LocalDispatcher(Generic[W]):
             if work.is_paid:
                 self._paid.append(work)
             else:
-                self._lanes.setdefault(work.lane, deque()).append(work)
+                queue = self._lanes.setdefault(work.lane, deque())
+                queue.append(work)
+                if len(queue) > 1 and queue[-2].priority < work.priority:
+                    ordered = sorted(queue, key=lambda each: -each.priority)
+                    queue.clear()
+                    queue.extend(ordered)
         if self._group is not None:
             self._start(self._group)
 

@@ -75,6 +75,11 @@ class Job:
     where: Place | None = field(default=None, repr=False, compare=False)
 
     @property
+    def asks(self) -> str:
+        """What is asked for, as far as it is known before other jobs have run: the key, or a digest that names their outputs."""
+        return self.key or f"{RECIPE}?{key_of(self.path, self.body, self.sample).partition(':')[2]}"
+
+    @property
     def model(self) -> str:
         return str(self.body.get("model", ""))
 

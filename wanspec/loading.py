@@ -89,6 +89,7 @@ def load(
     skipped: list[Skip] = []
     sources: dict[str, Source] = {}
     caps: dict[str, Caps] = {}
+    names: dict[str, Spec] = {}
     reader = MediaReader()
     checker = Checker(contract, probe=probe_bytes)
     outside = Outside(read=read_beside, env=env or {}, variables=variables or {}, incapable=capability(checker))
@@ -99,6 +100,9 @@ def load(
         if spec.region not in contract.service["regions"]:
             problems.append(_bad_region(spec, contract))
         caps[spec.file] = spec.caps
+        if (other := names.setdefault(spec.name, spec)) is not spec:
+            problems.append(_same_name(spec, other))
+            continue
         skipped += spec.skipped
         settled = []
         for job in spec.jobs:
@@ -158,6 +162,19 @@ def _beside(path: Path) -> str:
     except OSError:
         return f"there is no directory {path.parent}"
     return f"did you mean {path.parent / near[0]}?" if near else "a path is relative to the current directory"
+
+
+def _same_name(spec: Spec, other: Spec) -> Problem:
+    """Addresses and default outputs begin with the name: two specs of one name would be taken for one."""
+    labels = (Label(place=other.name_place, text="the other one"),) if other.name_place is not None else ()
+    return Problem(
+        code="W025",
+        message=f"{spec.file} and {other.file} are both named {spec.name}",
+        place=spec.name_place,
+        labels=labels,
+        expected="a name of its own",
+        help="write name: above the jobs of one of them",
+    )
 
 
 def _bad_region(spec: Spec, contract: Contract) -> Problem:

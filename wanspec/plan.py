@@ -6,13 +6,13 @@
     changed   this address had other work before   cached    done, its files are there
     same      equal to an earlier job of the plan  failed    failed before; `wanspec retry` submits it anew
     doubt     nobody knows whether it was sent     lost      done, but its files are gone from the store
-    waits     for the output or the end of another job
+    waits     for the output or the end of another    blocked   what it waits for failed, or is not selected
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from enum import StrEnum
 
@@ -20,6 +20,7 @@ from wanspec.contract import Contract
 from wanspec.contract.price import Cost, cost_of, quantities
 from wanspec.difference import differences
 from wanspec.job import Job
+from wanspec.spec.check import output_paths
 from wanspec.spec.expand import Skip
 from wanspec.task import Phase, State
 
@@ -38,6 +39,7 @@ class Action(StrEnum):
     FAILED = "failed"
     LOST = "lost"
     WAITS = "waits"
+    BLOCKED = "blocked"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +53,8 @@ class PlanEntry:
     cost: Cost | None
     seconds: float | None
     count: int | None
+    #: paths of the results below the project
+    outputs: tuple[str, ...] = ()
 
     @property
     def submits(self) -> bool:
@@ -65,6 +69,8 @@ class Plan:
     entries: tuple[PlanEntry, ...]
     #: cells that no model here can do
     skipped: tuple[Skip, ...] = ()
+    #: full address -> what the job asks for as it is written, for comparing one plan with a later one
+    asks: Mapping[str, str] = field(default_factory=dict)
     #: files that lie where results would go: the results would stay in the store
     in_the_way: tuple[str, ...] = ()
 
@@ -127,9 +133,39 @@ def make_plan(
                 seconds=seconds,
                 count=count,
                 cost=cost_of(model, job.body, job.region) if model else None,
+                outputs=tuple(output_paths(job, contract)),
             )
         )
+    entries = _with_blocked(entries, done)
     return Plan(entries=tuple(entries), skipped=tuple(skipped))
+
+
+def _with_blocked(entries: list[PlanEntry], done: set[str]) -> list[PlanEntry]:
+    """Jobs that wait for one that will not be done as things are are blocked, and so is what waits for them."""
+    actions = {entry.job.full_address: entry.action for entry in entries}
+    waiting = [entry for entry in entries if entry.action is Action.WAITS]
+    reasons: dict[str, str] = {}
+    before = -1
+    while before < len(reasons):
+        before = len(reasons)
+        for entry in waiting:
+            mine = entry.job.full_address
+            for need in entry.job.needs:
+                address = f"{entry.job.spec}/{need}"
+                if address in reasons:
+                    reasons.setdefault(mine, f"{need} cannot run")
+                elif address not in actions and address not in done:
+                    reasons.setdefault(mine, f"{need} is not selected; -s '+{entry.job.address}' takes it too")
+                elif actions.get(address) is Action.FAILED:
+                    reasons.setdefault(mine, f"{need} failed")
+                elif actions.get(address) is Action.LOST:
+                    reasons.setdefault(mine, f"the files of {need} are gone")
+    return [
+        replace(entry, action=Action.BLOCKED, reason=reasons[entry.job.full_address])
+        if entry.job.full_address in reasons
+        else entry
+        for entry in entries
+    ]
 
 
 def _action(

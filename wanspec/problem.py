@@ -41,6 +41,7 @@ CODES: dict[str, str] = {
     "W022": "an environment name that may not be read, or is not set",
     "W023": "a job with no cells, or with too many",
     "W024": "a cap that cannot be kept",
+    "W025": "two specs of one name",
     "W101": "unknown model",
     "W102": "a field that the model requires is missing",
     "W103": "a field has the wrong type",

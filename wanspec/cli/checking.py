@@ -159,6 +159,8 @@ def show_plan(
             return await session.plan()
 
     made = asyncio.run(make())
+    if out is not None and "-" in files:
+        raise click.UsageError("a plan of standard input cannot be saved: `run` could not read it again")
     if out is not None:
         data = reviewed_data(made, files=files, origin=settings.origin, variables=variables, caps=caps)
         write_text(out, json.dumps(data, ensure_ascii=False, indent=1) + "\n")

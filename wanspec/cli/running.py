@@ -74,6 +74,10 @@ def run(files: tuple[str, ...], dry_run: bool, refresh: bool, **options: Any) ->
     if dry_run:
         from wanspec.cli.checking import show_plan
 
+        idle = [name for name in ("fail_fast", "detach", "timeout_s", "speed", "concurrency") if options[name]]
+        if refresh or idle:
+            flag = "refresh" if refresh else idle[0].removesuffix("_s").replace("_", "-")
+            raise click.UsageError(f"--{flag} has no effect with --dry-run")
         return show_plan(files, **options)
     return _run(files, anew="refresh" if refresh else "", **options)
 
@@ -199,7 +203,7 @@ class _Run:
         async with open_session(self.settings, self.loaded) as session:
             if self.reviewed is not None:
                 now = await session.plan()
-                keep = tuple(each for each in now.entries if each.job.full_address in self.reviewed.keys)
+                keep = tuple(each for each in now.entries if each.job.full_address in self.reviewed.asks)
                 session.only(each.job.full_address for each in keep)
             else:
                 await session.select(self.selection)
@@ -237,7 +241,7 @@ class _Run:
             return code
         for path in written:
             click.echo(path)
-        for line in outcome_text(plan, outcome, self.loaded.contract, base_url=self.settings.base_url):
+        for line in outcome_text(plan, outcome, self.loaded.contract, base_url=self.settings.base_url, anew=self.anew):
             click.echo(line, err=True)
         return code
 

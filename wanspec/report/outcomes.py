@@ -50,8 +50,8 @@ def _parts_failed(state: State) -> bool:
     return any(not result.url for result in state.results)
 
 
-def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: str) -> list[str]:
-    """What went wrong, job by job, then what stopped the run, then the sum."""
+def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: str, anew: str = "") -> list[str]:
+    """What went wrong, job by job, then what stopped the run, then the sum; `anew` is refresh, retry or nothing."""
     lines = []
     for entry in plan.entries:
         state = outcome.state_of(entry.job) or entry.state
@@ -71,8 +71,11 @@ def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: 
         what = getattr(halt, "what", "") or f"{getattr(halt, 'code', '')}: {getattr(halt, 'message', '')}"
         lines.append(f"stopped: {redacted(what)}")
         lines.append(f"  help: {_account_help(what, base_url)}; the jobs are kept, the same command goes on")
-    lines += [f"stopped early: {each}; the same command goes on" for each in outcome.early]
-    if outcome.detached:
+    go_on = "`wanspec run` without --refresh goes on" if anew == "refresh" else "the same command goes on"
+    lines += [f"stopped early: {each}; {go_on}" for each in outcome.early]
+    if outcome.detached and any(state.phase is Phase.NEW for state in _states(plan, outcome)):
+        lines.append("what can be submitted now is; `wanspec run` goes on with it and with what waits for it")
+    elif outcome.detached:
         lines.append("everything is submitted; `wanspec fetch` brings it home (links die after 24 hours)")
     if outcome.trouble is not None:
         lines.append(f"stopped: {outcome.trouble}")

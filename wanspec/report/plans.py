@@ -15,7 +15,7 @@ __all__ = ["money", "plan_data", "plan_text"]
 
 _SIGNS = {
     Action.NEW: "+", Action.CHANGED: "~", Action.RESUME: ">", Action.CACHED: "=", Action.SAME: "=", Action.DOUBT: "?",
-    Action.FAILED: "x", Action.LOST: "!", Action.WAITS: "+",
+    Action.FAILED: "x", Action.LOST: "!", Action.WAITS: "+", Action.BLOCKED: "x",
 }  # fmt: skip
 _SYMBOLS = {"CNY": "¥", "USD": "$"}
 
@@ -30,10 +30,11 @@ def plan_text(plan: Plan, *, several: bool, cap: tuple[Decimal, str] | None = No
     names = [entry.job.full_address if several else entry.job.address for entry in plan.entries]
     width = min(max((_cells(name) for name in names), default=0), 60)
     lines = []
-    for entry, name in zip(plan.entries, names, strict=True):
-        label = _label(entry)
+    labels = [_label(entry) for entry in plan.entries]
+    label_width = min(max((_cells(each) for each in labels), default=0), 40)
+    for entry, name, label in zip(plan.entries, names, labels, strict=True):
         padding = " " * max(width - _cells(name), 0)
-        line = f"  {_SIGNS[entry.action]} {name}{padding}  {label:<22}"
+        line = f"  {_SIGNS[entry.action]} {name}{padding}  {label}{' ' * max(label_width - _cells(label), 0)}"
         if entry.submits:
             what = f"{entry.seconds:g} s" if entry.seconds is not None else f"{entry.count or '?'} image(s)"
             line += f"  {what:>10}  {money(entry.cost):>8}"
@@ -62,7 +63,7 @@ def _summary(plan: Plan, cap: tuple[Decimal, str] | None) -> str:
         (plan.count(Action.NEW, Action.CHANGED), "to submit"), (plan.count(Action.WAITS), "to follow"),
         (plan.count(Action.RESUME), "to resume"),
         (plan.count(Action.CACHED, Action.SAME), "cached or the same"), (plan.count(Action.DOUBT), "in doubt"),
-        (plan.count(Action.FAILED), "failed before"), (plan.count(Action.LOST), "lost"),
+        (plan.count(Action.BLOCKED), "blocked"), (plan.count(Action.FAILED), "failed before"), (plan.count(Action.LOST), "lost"),
     ]  # fmt: skip
     parts = [f"{number} {word}" for number, word in words if number]
     sums, unknown, date = plan.to_pay()
@@ -70,6 +71,8 @@ def _summary(plan: Plan, cap: tuple[Decimal, str] | None) -> str:
     if unknown:
         costs.append(f"{unknown} of unknown price")
     of_cap = f" of cap {_SYMBOLS.get(cap[1], cap[1])}{cap[0]:f}" if cap is not None else ""
+    if cap is not None and sums.get(cap[1], Decimal(0)) > cap[0]:
+        of_cap += ", at which a run stops"
     estimate = f" Estimated {' + '.join(costs)}{of_cap} (list prices{f' of {date}' if date else ''})." if costs else ""
     skipped = f"; {len(plan.skipped)} cell(s) skipped" if plan.skipped else ""
     return f"Plan: {', '.join(parts) or 'nothing'} = {len(plan.entries)} job(s){skipped}.{estimate}"
@@ -85,7 +88,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         "in_the_way": list(plan.in_the_way),
         "to_submit": plan.count(Action.NEW, Action.CHANGED),
         "to_follow": plan.count(Action.WAITS),
-        "cost": {currency: str(amount) for currency, amount in sums.items()},
+        "cost": {currency: _amount(amount) for currency, amount in sums.items()},
         "unknown_prices": unknown,
         "price_date": date or None,
     }
@@ -108,6 +111,12 @@ def _entry_data(entry: PlanEntry) -> dict[str, Any]:
         "request": json.loads(canonical(job.body)),
         "seconds": entry.seconds,
         "count": entry.count,
-        "cost": None if entry.cost is None else {"amount": str(entry.cost.amount), "currency": entry.cost.currency},
+        "cost": None if entry.cost is None else {"amount": _amount(entry.cost.amount), "currency": entry.cost.currency},
+        "outputs": list(entry.outputs),
         "place": str(place) if place else None,
     }
+
+
+def _amount(amount: Decimal) -> str:
+    """Money with two digits behind the point, or as many as it has."""
+    return f"{amount:.2f}" if amount == amount.quantize(Decimal("0.01")) else f"{amount:f}"

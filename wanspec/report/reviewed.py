@@ -16,21 +16,23 @@ from wanspec.errors import PlanError
 from wanspec.plan import Action, Plan
 from wanspec.report.plans import plan_data
 from wanspec.spec.budget import Caps
+from wanspec.spec.expand import SAVED_PLAN
 
 __all__ = ["Reviewed", "changes_since", "read_reviewed", "reviewed_data"]
 
-KIND = "wanspec plan"
+KIND = SAVED_PLAN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reviewed:
-    """A saved plan. `keys`: full address -> key, None for a job that waits; `submits`: addresses to be paid for."""
+    """A saved plan. `asks`: full address -> what is asked for (see `Job.asks`), `outputs`: where it goes; `submits`: who pays."""
 
     files: tuple[str, ...]
     origin: str
     variables: Mapping[str, Any]
     caps: Caps
-    keys: Mapping[str, str | None]
+    asks: Mapping[str, str]
+    outputs: Mapping[str, list[str]]
     submits: frozenset[str]
 
 
@@ -43,6 +45,7 @@ def reviewed_data(
         "kind": KIND,
         **plan_data(plan),
         "files": list(files),
+        "asks": dict(plan.asks),
         "origin": origin,
         "variables": dict(variables),
         "caps": {
@@ -81,13 +84,13 @@ def read_reviewed(text: str, name: str) -> Reviewed | None:
             origin=data["origin"],
             variables=data["variables"],
             caps=Caps(**given),
-            keys={job["address"]: job["key"] for job in jobs},
+            asks=dict(data["asks"]),
+            outputs={job["address"]: job["outputs"] for job in jobs},
             submits=frozenset(job["address"] for job in jobs if job["action"] in submits),
         )
     except (KeyError, TypeError, ValueError, ArithmeticError) as error:
-        raise PlanError(
-            f"{name}: this plan cannot be read: {error!r}", hint="make it anew: wanspec plan --out"
-        ) from error
+        what = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise PlanError(f"{name}: this plan cannot be read: {what}", hint="make it anew: wanspec plan --out") from error
 
 
 def changes_since(reviewed: Reviewed, plan: Plan, origin: str) -> list[str]:
@@ -96,12 +99,14 @@ def changes_since(reviewed: Reviewed, plan: Plan, origin: str) -> list[str]:
     if origin != reviewed.origin:
         found.append(f"the plan is for {reviewed.origin}, this run goes to {origin}")
     now = {entry.job.full_address: entry for entry in plan.entries}
-    for address, key in reviewed.keys.items():
+    for address, asks in reviewed.asks.items():
         entry = now.get(address)
         if entry is None:
             found.append(f"{address} is not there any more")
-        elif key is not None and entry.job.key and entry.job.key != key:
+        elif plan.asks.get(address) != asks:
             found.append(f"{address} asks for other work now")
+        elif list(entry.outputs) != reviewed.outputs.get(address):
+            found.append(f"{address} would be written to {entry.outputs[0]}")
         elif entry.submits and address not in reviewed.submits:
             found.append(f"{address} would be submitted; in the plan it was not")
     return found

@@ -42,6 +42,7 @@ _SENTENCES = {
     Action.DOUBT: "would not be submitted: it may have been sent already",
     Action.FAILED: "would not be submitted: it failed; `wanspec retry` submits it anew",
     Action.LOST: "would not be submitted: it was made, but its files are gone; `wanspec retry` makes it anew",
+    Action.BLOCKED: "would not be submitted: what it waits for will not be done",
     Action.WAITS: "waits; it is submitted when that is done, unless the same files come again",
 }
 

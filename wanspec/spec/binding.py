@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wanspec.job import Awaited, Job
-from wanspec.spec.expression import ExpressionError
+from wanspec.spec.expression import ExpressionError, Listed
 from wanspec.spec.matrix import Cell, cell_name
 
 __all__ = ["Binding", "address_of", "slug"]
@@ -82,13 +82,18 @@ class Binding:
     def _each(self, job: Job) -> dict[str, Any]:
         upstream = job.binding
         found: dict[str, Any] = {"outputs": _Outputs(job.address), "id": job.address, "slug": slug(job.address)}
-        if isinstance(upstream, Binding) and upstream.cell:
-            found["matrix"] = dict(zip(upstream.axes, upstream.cell, strict=True))
-        return found
+        matrix = upstream.cells() if isinstance(upstream, Binding) else {}
+        return found | ({"matrix": matrix} if matrix else {})
+
+    def cells(self) -> dict[str, Any]:
+        """The values of the axes, with those of the jobs that this one goes over, as `each.matrix` shows them."""
+        over = self.each.binding if self.each is not None else None
+        before = over.cells() if isinstance(over, Binding) else {}
+        return before | dict(zip(self.axes, self.cell, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class _Outputs:
+class _Outputs(Listed):
     """The outputs of a job that are not there yet."""
 
     address: str

@@ -11,7 +11,7 @@ from typing import Any
 from wanspec.problem import Problem
 from wanspec.source import Mapping, place_of
 
-__all__ = ["Caps", "parse_cost", "read_caps"]
+__all__ = ["COST_HELP", "Caps", "parse_cost", "read_caps"]
 
 _COST = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{1,6})?)\s*(CNY|USD)\s*\Z")
 COST_HELP = "an amount and CNY or USD, such as 120 CNY"

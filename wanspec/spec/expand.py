@@ -19,14 +19,17 @@ from wanspec.problem import Place, Problem, nearest
 from wanspec.source import Mapping, Source, as_shown, load, place_of
 from wanspec.spec.binding import slug
 from wanspec.spec.budget import Caps, read_caps
+from wanspec.spec.expression import has_expression
 from wanspec.spec.family import Families
 from wanspec.spec.outside import Outside, check_environment, read_imports
 from wanspec.spec.tree import Filler, empty_like, overlay
 from wanspec.spec.words import JOB_KEYS, LIMIT_KEYS, TOP_KEYS, Words, check_words
 
-__all__ = ["JOB_KEYS", "LIMIT_KEYS", "TOP_KEYS", "Skip", "Spec", "Words", "expand", "overlay", "slug"]
+__all__ = ["JOB_KEYS", "LIMIT_KEYS", "SAVED_PLAN", "TOP_KEYS", "Skip", "Spec", "Words", "expand", "overlay", "slug"]
 
 VERSION = 1
+#: What a file of `wanspec plan --out` says of itself.
+SAVED_PLAN = "wanspec plan"
 #: Roots of expressions that exist in some places only -> where.
 _ELSEWHERE = {
     "output": "only the output of a job knows output.index and output.ext",
@@ -59,6 +62,7 @@ class Spec:
     sources: dict[str, Source] = field(default_factory=dict, repr=False)
     region_place: Place | None = None
     caps_place: Place | None = None
+    name_place: Place | None = None
 
 
 def expand(text: bytes | str, file: str, outside: Outside | None = None) -> tuple[Spec | None, list[Problem]]:
@@ -75,6 +79,10 @@ def expand(text: bytes | str, file: str, outside: Outside | None = None) -> tupl
                 )
             )
         return None, problems
+    if document.get("kind") == SAVED_PLAN:
+        place = place_of(document, ("kind",))
+        hint = "`wanspec run` takes it; the specs that it was made from are named in it"
+        return None, [Problem(code="W012", message="this is a saved plan, not a spec", place=place, help=hint)]
     return _Reader(document, file, problems, outside or Outside()).spec(), problems
 
 
@@ -94,6 +102,10 @@ class _Reader:
         self._version(top)
         name = str(top.get("name")) if isinstance(top.get("name"), str) else self._stem()
         region = str(top.get("region")) if isinstance(top.get("region"), str) else "beijing"
+        for key in ("name", "region"):
+            if isinstance(top.get(key), str) and has_expression(top[key]):
+                place = place_of(top, (key,))
+                self._problem("W015", f"{key} takes no expressions", place, help="write it out")
         defaults = top.get("defaults") if isinstance(top.get("defaults"), Mapping) else None
         if defaults is not None:
             self.problems += check_words(defaults, JOB_KEYS, "defaults", expressions=True)
@@ -113,7 +125,7 @@ class _Reader:
             env=check_environment(top, self.outside, tell),
             outside=self.outside,
             filler=self.filler,
-            tell=tell,
+            problems=self.problems,
         )
         self._jobs(top)
         jobs = tuple(families.all())
@@ -127,6 +139,7 @@ class _Reader:
             sources={top.source.name: top.source, **brought.sources, **families.sources},
             region_place=place_of(top, ("region",)) if "region" in top else None,
             caps_place=place_of(top, ("limits",), key=True),
+            name_place=place_of(top, ("name",)) if "name" in top else place_of(top, ("wanspec",), key=True),
         )
 
     def _stem(self) -> str:
@@ -149,7 +162,8 @@ class _Reader:
     def _jobs(self, top: Mapping) -> None:
         jobs = top.get("jobs")
         if jobs is None:
-            self._problem("W011", "jobs is missing", place_of(top, ()), expected="a map of jobs by id")
+            hint = "a file with only vars and defaults is for import" if "vars" in top or "defaults" in top else ""
+            self._problem("W011", "jobs is missing", place_of(top, ()), expected="a map of jobs by id", help=hint)
         elif isinstance(jobs, Mapping) and not jobs:
             self._problem("W011", "jobs is empty", place_of(top, ("jobs",), key=True), expected="a map of jobs by id")
 
@@ -192,8 +206,9 @@ def overlay_flat(below: Mapping | None, above: Mapping | None, *, like: Mapping)
     for part in (below, above):
         for key, value in (part or {}).items():
             assert part is not None
-            merged.pop(key, None)  # what stands later may name what stands before it
-            merged.put(key, value, part.marks[key])
+            if isinstance(value, str) and has_expression(value):
+                merged.pop(key, None)  # it may name what stands before it
+            merged.put(key, value, part.marks[key])  # else it takes the place of what others may name
     return merged
 
 

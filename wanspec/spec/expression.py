@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from wanspec.contract import LocalMedia
 from wanspec.problem import Label, Place, nearest
@@ -64,11 +64,14 @@ class Choice:
         return self._where[0].place(self._where[1]) if self._where is not None else None
 
 
-@runtime_checkable
-class Listed(Protocol):
+class Listed:
     """A list whose entries are not there yet."""
 
-    def entry(self, index: int) -> Any: ...
+    __slots__ = ()
+
+    def entry(self, index: int) -> Any:
+        """The entry of a number, from 0."""
+        raise NotImplementedError
 
 
 def has_expression(text: str) -> bool:
@@ -89,6 +92,8 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
     parts = list(_parts(text))
     if len(parts) == 1 and parts[0][1] and not _is_later(parts[0][0], later):
         value = look_up(parts[0][0], scope)
+        if isinstance(value, Mapping | Listed):
+            _check_is_value(parts[0][0], value)
         return _escaped(value) if later is not None and isinstance(value, str) else value
     written, length, is_unresolved = [], 0, False
     for part, is_name in parts:
@@ -151,6 +156,18 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
             return value  # what it should have been nobody knows
         seen += match[0]
     return value.value if isinstance(value, Choice) else value
+
+
+def _check_is_value(name: str, value: Any) -> None:
+    """A name that stands for something to look names up in is no value.
+
+    Raises:
+        ExpressionError: it is such a name.
+    """
+    if isinstance(value, Listed):
+        raise ExpressionError(f"{name} is a list that is not there yet", f"take one of it: {name}[0]", code="W020")
+    if not isinstance(value, dict) or any(isinstance(each, Choice | Listed) for each in value.values()):
+        raise ExpressionError(f"{name} is no value by itself", f"name what is meant: {name}.{next(iter(value), '…')}")
 
 
 def trace(text: str, scope: Mapping[str, Any]) -> Place | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,9 @@ MOST_SAMPLES = 1000
 MOST_RETRIES = 10
 _JOB_ID = re.compile(r"(?!\+)[^\s\[\]/\\:#]+(?<!\+)\Z")
 #: What is laid over nothing that a cell decides: needed before there are cells.
-_CONTROL = (*MATRIX_KEYS, *CHAIN_KEYS, "samples")
+_CONTROL = (*MATRIX_KEYS, *CHAIN_KEYS)
+#: Words that need a matrix.
+_OF_MATRIX = ("exclude", "include", "overrides")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,11 +49,18 @@ class Families:
     env: dict[str, str]
     outside: Outside
     filler: Filler
-    tell: Callable[[Problem], None]
+    problems: list[Problem]
     skipped: list[tuple[str, str, Place | None]] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
     _made: dict[str, list[Job]] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
+
+    def tell(self, problem: Problem) -> None:
+        self.problems.append(problem)
+
+    @property
+    def told(self) -> int:
+        return len(self.problems)
 
     def all(self) -> Iterator[Job]:
         """The jobs in the order of the text."""
@@ -127,9 +136,11 @@ class _Family:
         axes: dict[str, list[Choice]] = {}
         cells: list[Cell] | None = [()]
         if isinstance(control.get("matrix"), Marked):
+            told = self.families.told
             axes = read_axes(control["matrix"], self._rows, self.tell)
             cells = cells_of(axes, control.get("exclude"), control.get("include"), self.tell)
-            self._check_cells(axes, cells)
+            if self.families.told == told:  # else an axis is short for a reason that is known
+                self._check_cells(axes, cells)
         elif "matrix" not in control:
             self._without_matrix(control)
         count = len(cells or ()) * len(upstream) * samples
@@ -178,8 +189,10 @@ class _Family:
     def _upstream(self, control: Marked) -> list[Job | None]:
         """The jobs that this one goes over; one nothing without `for_each`."""
         name = control.get("for_each")
-        if not isinstance(name, str) or isinstance(name, Unresolved):
+        if name is None:
             return [None]
+        if not isinstance(name, str) or isinstance(name, Unresolved):
+            return []  # told as that
         return list(self._asked_for(name, place_of(control, ("for_each",))))
 
     def _needs(self, control: Marked) -> tuple[str, ...]:
@@ -224,8 +237,8 @@ class _Family:
             self.tell(Problem(code="W023", message=message, place=place, help="leave one cell, or take the job out"))
 
     def _without_matrix(self, control: Marked) -> None:
-        for key in MATRIX_KEYS:
-            if key in control and key != "unsupported":
+        for key in _OF_MATRIX:
+            if key in control:
                 place = place_of(control, (key,), key=True)
                 self.tell(
                     Problem(

@@ -96,11 +96,16 @@ def _listed(axis: str, written: Sequence, tell: Tell) -> Iterator[Choice]:
 
 def _mapped(axis: str, written: Mapping, rows: ReadRows, tell: Tell) -> Iterator[Choice]:
     """A map: its keys name the cells; `{range: [1, 10]}` and `{file: prompts.csv}` stand for many."""
-    if list(written) == ["range"] and isinstance(written["range"], Sequence):
+    if list(written) == ["range"] and not isinstance(written["range"], str | Mapping):
         yield from _range(axis, written, tell)
         return
-    if list(written) == ["file"] and str(written["file"]).lower().endswith(FORMATS):
-        yield from rows(str(written["file"]), place_of(written, ("file",)))
+    if list(written) == ["file"] and re.search(r"\.\w{1,5}\Z", str(written["file"])):
+        place = place_of(written, ("file",))
+        if str(written["file"]).lower().endswith(FORMATS):
+            yield from rows(str(written["file"]), place)
+        else:
+            message = f"the file of axis {axis} is none of {', '.join(FORMATS)}"
+            tell(Problem(code="W021", message=message, place=place, help="save it as one of them, such as .csv"))
         return
     for key, value in written.items():
         if isinstance(value, Unresolved):
@@ -114,12 +119,16 @@ def _mapped(axis: str, written: Mapping, rows: ReadRows, tell: Tell) -> Iterator
 
 
 def _range(axis: str, written: Mapping, tell: Tell) -> Iterator[Choice]:
-    given = written["range"]
+    given = written["range"] if isinstance(written["range"], Sequence) else []
     is_right = len(given) in (2, 3) and all(type(each) is int for each in given)
     first, last, step = (*given, 1)[:3] if is_right else (0, 0, 0)
     if not is_right or step == 0 or (last - first) * step < 0 or abs(last - first) // abs(step) >= MOST_CELLS:
         message = f"the range of axis {axis} must be two whole numbers, both included, or three with a step"
         hint = "such as {range: [1, 10]}, or {range: [0, 100, 10]}"
+        if is_right and step and (last - first) * step < 0:
+            hint = f"to count {'down' if last < first else 'up'} give a step: [{first}, {last}, {-step}]"
+        elif is_right and step:
+            hint = f"an axis has at most {MOST_CELLS:,} values"
         tell(Problem(code="W016", message=message, place=place_of(written, ("range",)), help=hint))
         return
     source, _, mark = written.marks["range"]

@@ -26,21 +26,30 @@ FORMATS = (".csv", ".tsv", ".jsonl", ".txt")
 def read_rows(source: Source, tell: Tell) -> list[Choice]:
     """The rows of a data file; every fault is told with its line."""
     suffix = source.name[source.name.rfind(".") :].lower()
+    found: dict[str, Choice] = {}
+    faults = 0
+
+    def told(problem: Problem) -> None:
+        nonlocal faults
+        faults += 1
+        tell(problem)
+
     if suffix in (".csv", ".tsv"):
-        rows = _table(source, "\t" if suffix == ".tsv" else ",", tell)
+        rows = _table(source, "\t" if suffix == ".tsv" else ",", told)
     elif suffix == ".jsonl":
-        rows = _objects(source, tell)
+        rows = _objects(source, told)
     else:
         rows = _lines(source)
-    found: dict[str, Choice] = {}
     for row in rows:
-        if row.key in found:
+        if not row.key:
+            told(_fault("this row has no name", row, "fill its first column, or give the table a column key"))
+        elif row.key in found:
             first = found[row.key].place
             where = f"; it stood in line {first.line} already" if first is not None else ""
-            tell(_fault(f"{row.key[:60]!r} is repeated{where}", row, "give each row another name in a column key"))
+            told(_fault(f"{row.key[:60]!r} is repeated{where}", row, "give each row another name in a column key"))
         else:
             found[row.key] = row
-    if not found:
+    if not found and not faults:
         tell(Problem(code="W021", message="there are no rows", place=source.place(_line(source, 0))))
     return list(found.values())
 
@@ -115,7 +124,7 @@ def _objects(source: Source, tell: Tell) -> Iterator[Choice]:
             continue
         mark = _line(source, number)
         try:
-            value = json.loads(text, parse_constant=_refuse)
+            value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_unrepeated)
         except (ValueError, RecursionError) as error:
             column = getattr(error, "colno", 1) - 1
             place = source.place((number, column, number, column + 1))
@@ -135,6 +144,14 @@ def _objects(source: Source, tell: Tell) -> Iterator[Choice]:
             tell(Problem(code="W021", message="this row has no name", place=source.place(mark), help=hint))
             continue
         yield Choice(key if isinstance(key, str) else json.dumps(key), row, (source, mark))
+
+
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(each for each in names if names.count(each) > 1)!r} is repeated")
+    return found
 
 
 def _refuse(name: str) -> Any:

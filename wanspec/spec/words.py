@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from wanspec.problem import Problem, nearest
 from wanspec.source import Mapping, Sequence, place_of
+from wanspec.spec.budget import COST_HELP
 from wanspec.spec.expression import Unresolved, has_expression
 
 __all__ = [
@@ -41,7 +42,6 @@ SET_KEYS: Words = {
     "tags": (_LIST, "words to select by"),
     "desc": (_TEXT, "a note for people"),
     "priority": (_WHOLE, "higher goes first; 0 when left out"),
-    "samples": (_WHOLE, "how often the same request is run; the number of the sample is never sent"),
     "retry": (_WHOLE, "how often a task is made anew that failed unbilled for a passing cause; 2 when left out"),
 }
 #: What makes several jobs of one.
@@ -50,6 +50,7 @@ MATRIX_KEYS: Words = {
     "exclude": (_LIST, "cells to leave out, by some of their axes"),
     "include": (_LIST, "cells to add, with a value for every axis"),
     "overrides": (_LIST, "what is set on some cells: {when: {AXIS: value}, set: {parameters: {…}}}"),
+    "samples": (_WHOLE, "how often the same request is run; the number of the sample is never sent"),
     "unsupported": (_TEXT, "cells that the model cannot do: error (as when left out), or skip"),
 }
 CHAIN_KEYS: Words = {
@@ -104,6 +105,7 @@ def _type(node: Mapping, key: str, known: Words, where: str) -> Iterator[Problem
     if value is not None and type(value) not in types and not isinstance(value, Unresolved):
         names = [_NAMES[each] for each in types]
         expected = " or ".join(names[-1:] if float in types else names)
+        expected = COST_HELP if key == "max_cost" else expected
         place = place_of(node, (key,))
         yield Problem(
             code="W012", message=f"{key} of {where} must be {expected}", place=place, expected=expected, path=key
