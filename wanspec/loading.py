@@ -16,7 +16,7 @@ from wanspec.contract import Checker, Contract, load_contract
 from wanspec.job import Job
 from wanspec.media import MediaReader, probe_bytes, read_beside
 from wanspec.problem import Label, Place, Problem, nearest
-from wanspec.source import Source, as_shown
+from wanspec.source import Source, as_shown, no_gc
 from wanspec.spec.budget import Caps
 from wanspec.spec.chain import link
 from wanspec.spec.check import capability, check_jobs, check_outputs, settle
@@ -83,7 +83,17 @@ def load(
 
     No network, no ledger.
     """
-    contract = contract or load_contract()
+    with no_gc():  # nothing here is garbage, and the collector would walk all jobs again and again
+        return _load(files, contract or load_contract(), stdin, env or {}, variables or {})
+
+
+def _load(
+    files: Iterable[str],
+    contract: Contract,
+    stdin: bytes | None,
+    env: Mapping[str, str],
+    variables: Mapping[str, Any],
+) -> Loaded:
     problems: list[Problem] = []
     jobs: list[Job] = []
     skipped: list[Skip] = []
@@ -92,7 +102,7 @@ def load(
     names: dict[str, Spec] = {}
     reader = MediaReader()
     checker = Checker(contract, probe=probe_bytes)
-    outside = Outside(read=read_beside, env=env or {}, variables=variables or {}, incapable=capability(checker))
+    outside = Outside(read=read_beside, env=env, variables=variables, incapable=capability(checker))
     for file in dict.fromkeys(files):  # a file that is named twice is read once
         spec = _expanded(file, stdin, outside, problems, sources)
         if spec is None:
@@ -192,7 +202,11 @@ def _bad_region(spec: Spec, contract: Contract) -> Problem:
 
 def _uncountable(job: Job, spec: Spec, contract: Contract) -> list[Problem]:
     """A cap that nobody can keep is told before anything is sent, not when it should have held."""
-    if contract.model(job.model) is None or not (why := uncountable(job, spec.caps, contract)):
+    if (
+        not spec.caps.are_of_amounts
+        or contract.model(job.model) is None
+        or not (why := uncountable(job, spec.caps, contract))
+    ):
         return []
     return [
         Problem(

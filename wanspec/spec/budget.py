@@ -27,6 +27,11 @@ class Caps:
     max_images: int | None = None
     max_cost: tuple[Decimal, str] | None = None
 
+    @property
+    def are_of_amounts(self) -> bool:
+        """Whether any of them needs to know what a job makes or costs."""
+        return any(each is not None for each in (self.max_seconds, self.max_images, self.max_cost))
+
     def narrowed(self, other: Caps) -> Caps:
         """The lower of each limit. Costs in different currencies cannot be compared: the other's is taken."""
         found: dict[str, Any] = {}

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from wanspec.contract import LocalMedia
@@ -89,7 +90,7 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
     """
     if "${{" not in text:
         return text
-    parts = list(_parts(text))
+    parts = _parsed(text)
     if len(parts) == 1 and parts[0][1] and not _is_later(parts[0][0], later):
         value = look_up(parts[0][0], scope)
         if isinstance(value, Mapping | Listed):
@@ -112,6 +113,18 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
             )
         written.append(piece)
     return Unresolved("".join(written)) if is_unresolved else "".join(written)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> tuple[tuple[str, bool], ...]:
+    """The parts of a text; the cells of a matrix ask for the same ones again and again."""
+    return tuple(_parts(text))
+
+
+@lru_cache(maxsize=1024)
+def _steps(name: str) -> tuple[tuple[str, str | None, str | None], ...]:
+    """(as written, word, index) of each step of a name; none for what is no name."""
+    return tuple((match[0], match[1], match[2]) for match in _STEP.finditer(name)) if _NAME.match(name) else ()
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -143,18 +156,22 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
     Raises:
         ExpressionError: there is no such name.
     """
-    if not _NAME.match(name):
+    steps = _steps(name)
+    if not steps:
         shown = name if len(name) <= 60 else name[:57] + "…"
         raise ExpressionError(
             f"{shown!r} is not a name", "an expression looks a name up: ${{ vars.tail }}; a literal ${{ is written $${{"
         )
     value: Any = scope
     seen = ""
-    for match in _STEP.finditer(name):
-        value = _entry(value, match[2], seen) if match[2] is not None else _named(value, match[1], seen)
+    for written, word, index in steps:
+        if type(value) is dict and word in value:
+            value = value[word]  # as nearly always
+        else:
+            value = _entry(value, index, seen) if index is not None else _named(value, str(word), seen)
         if isinstance(value, Unresolved):
             return value  # what it should have been nobody knows
-        seen += match[0]
+        seen += written
     return value.value if isinstance(value, Choice) else value
 
 
@@ -173,7 +190,7 @@ def _check_is_value(name: str, value: Any) -> None:
 def trace(text: str, scope: Mapping[str, Any]) -> Place | None:
     """Where the value of a text was written that is one whole expression; None when it is not, or nobody knows."""
     try:
-        parts = list(_parts(text))
+        parts = _parsed(text)
     except ExpressionError:
         return None
     if len(parts) != 1 or not parts[0][1]:
