@@ -20,17 +20,16 @@ from wanspec.source import Mapping, Source, as_shown, load, place_of
 from wanspec.spec.binding import slug
 from wanspec.spec.budget import Caps, read_caps
 from wanspec.spec.family import Families
-from wanspec.spec.outside import Outside, check_environment, read_imports
+from wanspec.spec.outside import Outside, check_environment, check_version, read_imports
 from wanspec.spec.tree import Filler, empty_like, overlay
 from wanspec.spec.words import JOB_KEYS, LIMIT_KEYS, TOP_KEYS, Words, check_words
 
 __all__ = ["JOB_KEYS", "LIMIT_KEYS", "TOP_KEYS", "Skip", "Spec", "Words", "expand", "overlay", "slug"]
 
-VERSION = 1
 #: Roots of expressions that exist in some places only -> where.
 _ELSEWHERE = {
     "output": "only the output of a job knows output.index and output.ext",
-    "matrix": "only a job with a matrix has matrix",
+    "matrix": "only a job with a matrix has matrix, and it cannot stand in what makes the cells",
     "each": "only a job with for_each has each",
     "env": "env may stand in output, tags and desc of a job: a request must not depend on the machine",
     "jobs": "vars, output, tags and desc know no outputs of jobs",
@@ -142,9 +141,7 @@ class _Reader:
                 "W011", "wanspec is missing", place_of(top, ()),
                 expected="wanspec: 1", help="the first line is wanspec: 1",
             )  # fmt: skip
-        elif type(version) is int and version != VERSION:
-            place = place_of(top, ("wanspec",))
-            self._problem("W014", f"version {version} of the spec language is not known", place, expected=str(VERSION))
+        check_version(top, self.problems.append)
 
     def _jobs(self, top: Mapping) -> None:
         jobs = top.get("jobs")

@@ -150,7 +150,20 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
         if isinstance(value, Unresolved):
             return value  # what it should have been nobody knows
         seen += match[0]
-    return value.value if isinstance(value, Choice) else value
+    value = value.value if isinstance(value, Choice) else value
+    if not _is_value(value):
+        if isinstance(value, Listed):
+            raise ExpressionError(f"{name} is a list of what is not there yet", f"name one of them: {name}[0]")
+        listed = ", ".join(f"{name}.{each}" for each in list(value)[:8])
+        raise ExpressionError(f"{name} is no value, but a group of names", f"name one of them: {listed}")
+    return value
+
+
+def _is_value(value: Any) -> bool:
+    """Whether it can stand in a request: what was written somewhere, not a part of the scope itself."""
+    if isinstance(value, str | int | float | Marked | list) or value is None:
+        return True
+    return isinstance(value, dict) and all(map(_is_value, value.values()))
 
 
 def trace(text: str, scope: Mapping[str, Any]) -> Place | None:
@@ -183,6 +196,8 @@ def trace(text: str, scope: Mapping[str, Any]) -> Place | None:
 def _entry(value: Any, index: str, seen: str) -> Any:
     if isinstance(value, Choice):
         value = value.value
+    if isinstance(value, Unresolved):
+        return value
     if isinstance(value, Listed) and len(index) <= 9:
         return value.entry(int(index))
     if not isinstance(value, list):
@@ -197,6 +212,8 @@ def _named(value: Any, word: str, seen: str) -> Any:
         if word == "key":
             return value.key
         value = value.value
+        if isinstance(value, Unresolved):
+            return value
     if isinstance(value, Mapping) and word in value:
         return value[word]
     message, unknown = f"{word} is not known{f' in {seen}' if seen else ''}", f"{seen}.{word}" if seen else word

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from wanspec.problem import Problem
-from wanspec.scalar import plain
+from wanspec.scalar import MAX_DIGITS, plain
 from wanspec.source import Mapping, Mark, Source
 from wanspec.spec.expression import Choice
 
@@ -25,13 +26,25 @@ FORMATS = (".csv", ".tsv", ".jsonl", ".txt")
 
 def read_rows(source: Source, tell: Tell) -> list[Choice]:
     """The rows of a data file; every fault is told with its line."""
+    told: list[Problem] = []
+    rows = _once_each(_rows(source, told.append), told.append)
+    if not rows and not told:
+        hint = "write one, or take the axis out"
+        told.append(Problem(code="W021", message="there are no rows", place=source.place(_line(source, 0)), help=hint))
+    for problem in told:
+        tell(problem)
+    return rows
+
+
+def _rows(source: Source, tell: Tell) -> Iterator[Choice]:
     suffix = source.name[source.name.rfind(".") :].lower()
     if suffix in (".csv", ".tsv"):
-        rows = _table(source, "\t" if suffix == ".tsv" else ",", tell)
-    elif suffix == ".jsonl":
-        rows = _objects(source, tell)
-    else:
-        rows = _lines(source)
+        return _table(source, "\t" if suffix == ".tsv" else ",", tell)
+    return _objects(source, tell) if suffix == ".jsonl" else _lines(source)
+
+
+def _once_each(rows: Iterator[Choice], tell: Tell) -> list[Choice]:
+    """The rows of which the name is new."""
     found: dict[str, Choice] = {}
     for row in rows:
         if row.key in found:
@@ -40,8 +53,6 @@ def read_rows(source: Source, tell: Tell) -> list[Choice]:
             tell(_fault(f"{row.key[:60]!r} is repeated{where}", row, "give each row another name in a column key"))
         else:
             found[row.key] = row
-    if not found:
-        tell(Problem(code="W021", message="there are no rows", place=source.place(_line(source, 0))))
     return list(found.values())
 
 
@@ -115,11 +126,18 @@ def _objects(source: Source, tell: Tell) -> Iterator[Choice]:
             continue
         mark = _line(source, number)
         try:
-            value = json.loads(text, parse_constant=_refuse)
+            value = json.loads(
+                text, parse_constant=_no_number, parse_float=_fraction, parse_int=_whole, object_pairs_hook=_once
+            )
+            text.encode() if "\\u" not in text else json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            message, hint = "this line has half of a character", "an escape above \\ud7ff needs its second half"
+            tell(Problem(code="W021", message=message, place=source.place(mark), help=hint))
+            continue
         except (ValueError, RecursionError) as error:
             column = getattr(error, "colno", 1) - 1
             place = source.place((number, column, number, column + 1))
-            message = f"this line is no JSON: {getattr(error, 'msg', error)}"
+            message = f"this line cannot be used: {getattr(error, 'msg', error)}"
             tell(Problem(code="W021", message=message, place=place, help="write one JSON object a line"))
             continue
         if not isinstance(value, dict) or not value:
@@ -137,8 +155,24 @@ def _objects(source: Source, tell: Tell) -> Iterator[Choice]:
         yield Choice(key if isinstance(key, str) else json.dumps(key), row, (source, mark))
 
 
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no number that a request can carry")
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text[:40]} is no number that a request can carry")
+
+
+def _fraction(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _no_number(text)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= MAX_DIGITS else _no_number(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)[:60]!r} is repeated")
+    return found
 
 
 def _marked(value: dict[str, Any], source: Source, mark: Mark) -> Mapping:
