@@ -85,6 +85,7 @@ class _Reader:
         self.file = file
         self.problems = problems
         self.outside = outside
+        self.is_whole = True
         self.filler = Filler(problems.append, self._elsewhere)
 
     def spec(self) -> Spec:
@@ -101,6 +102,7 @@ class _Reader:
             self.problems += check_words(top["limits"], LIMIT_KEYS, "limits")
             caps = read_caps(top["limits"], tell)
         brought = read_imports(top, self.file, self.outside, tell)
+        self.is_whole = brought.is_whole
         written = top.get("jobs")
         families = Families(
             jobs=written if isinstance(written, Mapping) else empty_like(top),
@@ -169,8 +171,10 @@ class _Reader:
                 self._problem("W015", f"--var {key}: vars of this spec has no {key}", place, help=hint)
         return known
 
-    def _elsewhere(self, name: str) -> str:
-        """What helps with a name that exists, but not here or not yet."""
+    def _elsewhere(self, name: str) -> str | None:
+        """What helps with a name that exists, but not here or not yet; None when it may come from what could not be read."""
+        if name.startswith("vars.") and not self.is_whole:
+            return None
         root = name.partition(".")[0]
         if name in _ELSEWHERE:
             return _ELSEWHERE[root]

@@ -60,11 +60,18 @@ def read_axes(matrix: Mapping, rows: ReadRows, tell: Tell) -> tuple[Axes, bool]:
         tell(problem)
 
     for name, written in matrix.items():
-        before = len(told)
         axes[name] = _axis(matrix, name, written, rows, note)
-        if not axes[name] and (len(told) > before or isinstance(written, Unresolved)):
+        if not axes[name] and not (isinstance(written, Mapping | Sequence) and not written):
             axes[name] = [Choice(Unresolved("?"), Unresolved("?"))]
-    return axes, not told and not any(isinstance(each, Unresolved) for each in matrix.values())
+    return axes, not told and not any(map(_is_partly_unknown, matrix.values()))
+
+
+def _is_partly_unknown(written: Any) -> bool:
+    """Whether an expression of an axis has been told as a fault."""
+    inner = (
+        written.values() if isinstance(written, Mapping) else written if isinstance(written, Sequence) else [written]
+    )
+    return any(isinstance(each, Unresolved) for each in inner)
 
 
 def _axis(matrix: Mapping, name: str, written: Any, rows: ReadRows, tell: Tell) -> list[Choice]:

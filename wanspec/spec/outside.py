@@ -15,7 +15,7 @@ from typing import Any
 from wanspec.problem import Label, Place, Problem, nearest
 from wanspec.source import Mapping as Marked
 from wanspec.source import Sequence, Source, load, place_of
-from wanspec.spec.expression import Choice, written_out
+from wanspec.spec.expression import Choice, Unresolved, written_out
 from wanspec.spec.rows import read_rows
 from wanspec.spec.tree import overlay
 from wanspec.spec.words import IMPORT_KEYS, JOB_KEYS, check_words
@@ -54,6 +54,8 @@ class Brought:
     variables: Marked | None = None
     defaults: Marked | None = None
     sources: dict[str, Source] = field(default_factory=dict)
+    #: whether all of them could be read; where not, nobody knows which variables there are
+    is_whole: bool = True
 
 
 def read_imports(top: Marked, file: str, outside: Outside, tell: Tell) -> Brought:
@@ -68,12 +70,14 @@ def read_imports(top: Marked, file: str, outside: Outside, tell: Tell) -> Brough
         data = outside.read(file, each)
         if isinstance(data, tuple):
             tell(Problem(code="W021", message=f"import {data[0]}", place=place, help=data[1]))
+            brought.is_whole = False
             continue
         name = beside(file, each)
         document, problems = load(data, name)
         for problem in problems:
             tell(problem)
         brought.sources[name] = document.source if isinstance(document, Marked) else Source(name, as_shown(data))
+        brought.is_whole = brought.is_whole and isinstance(document, Marked) and not problems
         if not isinstance(document, Marked):
             if not problems:
                 hint = "it begins with wanspec: 1, and has vars, defaults or both"
@@ -126,6 +130,8 @@ def check_environment(top: Marked, outside: Outside, tell: Tell) -> dict[str, st
         names = written if isinstance(written, Sequence) else ()
         listed = [(name, None, place_of(written, (index,))) for index, name in enumerate(names)]
     for name, default, place in listed:
+        if isinstance(name, str):
+            found[name] = Unresolved(name)  # what is told here is not told again where it is used
         if not isinstance(name, str) or not _NAME.match(name):
             tell(
                 Problem(

@@ -50,7 +50,10 @@ def _once_each(rows: Iterator[Choice], tell: Tell) -> list[Choice]:
         if row.key in found:
             first = found[row.key].place
             where = f"; it stood in line {first.line} already" if first is not None else ""
-            tell(_fault(f"{row.key[:60]!r} is repeated{where}", row, "give each row another name in a column key"))
+            hint = (
+                "give each row another name in a column key" if isinstance(row.value, dict) else "take one of them out"
+            )
+            tell(_fault(f"{row.key[:60]!r} is repeated{where}", row, hint))
         else:
             found[row.key] = row
     return list(found.values())
