@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Protocol, runtime_checkable
 
 from wanspec.contract import LocalMedia
@@ -25,6 +26,8 @@ __all__ = [
 #: Characters that one text may grow to; a chain of doublings would otherwise fill the memory.
 MAX_TEXT = 16 * 2**20
 
+#: Characters of a text that is kept in parts.
+_SHORT = 1000
 _OPEN = re.compile(r"\$?\$\{\{")
 _NAME = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*\Z")
 _STEP = re.compile(r"\.?([\w-]+)|\[(\d+)\]")
@@ -86,7 +89,7 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
     """
     if "${{" not in text:
         return text
-    parts = list(_parts(text))
+    parts = _short_parts(text) if len(text) <= _SHORT else tuple(_parts(text))
     if len(parts) == 1 and parts[0][1] and not _is_later(parts[0][0], later):
         value = look_up(parts[0][0], scope)
         return _escaped(value) if later is not None and isinstance(value, str) else value
@@ -107,6 +110,12 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
             )
         written.append(piece)
     return Unresolved("".join(written)) if is_unresolved else "".join(written)
+
+
+@lru_cache(maxsize=4096)
+def _short_parts(text: str) -> tuple[tuple[str, bool], ...]:
+    """The parts of a text that many jobs share, taken apart once."""
+    return tuple(_parts(text))
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -138,18 +147,11 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
     Raises:
         ExpressionError: there is no such name.
     """
-    if not _NAME.match(name):
-        shown = name if len(name) <= 60 else name[:57] + "…"
-        raise ExpressionError(
-            f"{shown!r} is not a name", "an expression looks a name up: ${{ vars.tail }}; a literal ${{ is written $${{"
-        )
     value: Any = scope
-    seen = ""
-    for match in _STEP.finditer(name):
-        value = _entry(value, match[2], seen) if match[2] is not None else _named(value, match[1], seen)
+    for word, index, seen in _steps(name) if len(name) <= _SHORT else _steps.__wrapped__(name):
+        value = _entry(value, index, seen) if index is not None else _named(value, word, seen)
         if isinstance(value, Unresolved):
             return value  # what it should have been nobody knows
-        seen += match[0]
     value = value.value if isinstance(value, Choice) else value
     if not _is_value(value):
         if isinstance(value, Listed):
@@ -157,6 +159,21 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
         listed = ", ".join(f"{name}.{each}" for each in list(value)[:8])
         raise ExpressionError(f"{name} is no value, but a group of names", f"name one of them: {listed}")
     return value
+
+
+@lru_cache(maxsize=4096)
+def _steps(name: str) -> tuple[tuple[str, str | None, str], ...]:
+    """(word, index, what stands before it) of each step of a name.
+
+    Raises:
+        ExpressionError: it is none.
+    """
+    if not _NAME.match(name):
+        shown = name if len(name) <= 60 else name[:57] + "…"
+        raise ExpressionError(
+            f"{shown!r} is not a name", "an expression looks a name up: ${{ vars.tail }}; a literal ${{ is written $${{"
+        )
+    return tuple((match[1], match[2], name[: match.start()]) for match in _STEP.finditer(name))
 
 
 def _is_value(value: Any) -> bool:
@@ -198,9 +215,9 @@ def _entry(value: Any, index: str, seen: str) -> Any:
         value = value.value
     if isinstance(value, Unresolved):
         return value
-    if isinstance(value, Listed) and len(index) <= 9:
-        return value.entry(int(index))
     if not isinstance(value, list):
+        if isinstance(value, Listed) and len(index) <= 9:
+            return value.entry(int(index))
         raise ExpressionError(f"{seen} has no entry {index[:20]}", f"{seen} is no list")
     if len(index) > 9 or int(index) >= len(value):
         raise ExpressionError(f"{seen} has no entry {index[:20]}", f"it has {len(value)}, counted from 0")
@@ -214,7 +231,7 @@ def _named(value: Any, word: str, seen: str) -> Any:
         value = value.value
         if isinstance(value, Unresolved):
             return value
-    if isinstance(value, Mapping) and word in value:
+    if isinstance(value, dict | Mapping) and word in value:
         return value[word]
     message, unknown = f"{word} is not known{f' in {seen}' if seen else ''}", f"{seen}.{word}" if seen else word
     if isinstance(value, list | Listed):
@@ -235,6 +252,8 @@ def written_out(value: Any) -> str:
     Raises:
         ExpressionError: it is a list or a map, or the output of a job, which is no text yet.
     """
+    if isinstance(value, str) and not isinstance(value, LocalMedia):
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
