@@ -16,7 +16,7 @@ from wanspec.contract import Checker, Contract, load_contract
 from wanspec.job import Job
 from wanspec.media import MediaReader, probe_bytes, read_beside
 from wanspec.problem import Label, Place, Problem, nearest
-from wanspec.source import Source, as_shown
+from wanspec.source import Source, as_shown, uncollected
 from wanspec.spec.budget import Caps
 from wanspec.spec.chain import link
 from wanspec.spec.check import capability, check_jobs, check_outputs, settle
@@ -71,6 +71,7 @@ class Loaded:
         return min((each.concurrency for each in self.caps.values() if each.concurrency is not None), default=None)
 
 
+@uncollected()
 def load(
     files: Iterable[str],
     *,
