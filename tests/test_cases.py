@@ -3,7 +3,10 @@
 Dropping in a file adds a test. The leading comments of a file say what it shows and what is expected of it:
 
     # warns: W202 7:19, W203 8:5                  in a valid file: exactly these warnings; none when the line is missing
+    # jobs: 6                                     in a valid file: how many jobs it makes
     # expect: W104 7:17 duration 10 is not        in an invalid file: one line for each error, in order; a part of its message
+    # expect: W021 rows.csv:3:1 this row has      the same in a file that the spec names, which lies in cases/data
+    # label: 9:12 used here                       in an invalid file: a second place of some error, and its words
 
 Files that are no text, or whose bytes a checkout may change, are written by the table BYTES. Below them: what is left of
 the text when jobs come out of it, and that no code of the catalogue goes without a case.
@@ -18,7 +21,7 @@ import pytest
 from wanspec.api import Loaded, load
 from wanspec.contract import load_contract
 from wanspec.job import Job
-from wanspec.problem import CODES, Problem
+from wanspec.problem import CODES, Place, Problem
 from wanspec.spec.check import output_paths
 
 CASES = Path(__file__).parent / "cases"
@@ -62,6 +65,9 @@ BYTES: dict[str, tuple[bytes, list[str]]] = {
     "too-large": (b"# " + bytes(64 * 2**20), ["W007 1:1 64 MB"]),
 }  # fmt: skip
 
+#: What the environment of a case holds.
+ENV = {"STUDIO": "north"}
+
 Found = list[tuple[str, str, str]]
 
 
@@ -71,7 +77,13 @@ def errors(loaded: Loaded) -> Found:
 
 def found(problem: Problem) -> tuple[str, str, str]:
     assert problem.place is not None, problem
-    return problem.code, f"{problem.place.line}:{problem.place.column}", problem.message
+    return problem.code, shown(problem.place), problem.message
+
+
+def shown(place: Place) -> str:
+    """Line and column, with the name of a file of cases/data before them."""
+    path = Path(place.file)
+    return f"{path.name}:" * (path.parent.name == "data") + f"{place.line}:{place.column}"
 
 
 def expected_errors(path: Path) -> list[str]:
@@ -81,6 +93,15 @@ def expected_errors(path: Path) -> list[str]:
 def expected_warnings(path: Path) -> list[str]:
     lines = re.findall(r"^# warns: (.+)$", leading_comments(path), re.MULTILINE)
     return [each.strip() for line in lines for each in line.split(",")]
+
+
+def expected_jobs(path: Path) -> int | None:
+    match = re.search(r"^# jobs: ([0-9]+)$", leading_comments(path), re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def expected_labels(path: Path) -> list[str]:
+    return re.findall(r"^# label: (.+)$", leading_comments(path), re.MULTILINE)
 
 
 def leading_comments(path: Path) -> str:
@@ -99,22 +120,24 @@ def compare(errors_found: Found, expected: list[str]) -> None:
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
 def test_a_valid_spec(path: Path) -> None:
     """The file has jobs, no error, and the warnings that it names."""
-    loaded = load([str(path)])
+    loaded = load([str(path)], env=ENV)
     assert errors(loaded) == []
     assert loaded.is_valid
-    assert loaded.jobs
+    assert len(loaded.jobs) == (expected_jobs(path) or len(loaded.jobs)) > 0
     warnings = [found(each) for each in loaded.problems]
     assert [f"{code} {place}" for code, place, _ in warnings] == expected_warnings(path), warnings
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)
 def test_an_invalid_spec(path: Path) -> None:
-    """The file has exactly the errors that it names, in the order of the text."""
+    """The file has exactly the errors that it names, in the order of the text, with the second places that it names."""
     expected = expected_errors(path)
     assert expected, "the file says nothing of what is expected"
-    loaded = load([str(path)])
+    loaded = load([str(path)], env=ENV)
     compare(errors(loaded), expected)
     assert not loaded.is_valid
+    labels = [f"{shown(label.place)} {label.text}" for each in loaded.problems for label in each.labels]
+    assert set(expected_labels(path)) <= set(labels), labels
 
 
 @pytest.mark.parametrize("name", BYTES)
@@ -136,11 +159,21 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     assert [job.address for job in loaded.jobs] == ["clip"]
 
 
+def test_two_specs_of_one_name_are_an_error(tmp_path: Path) -> None:
+    """Named after their files, or by their own word: their jobs would be taken for each other's."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "spec.yaml").write_text(SPEC, encoding="utf-8")
+    loaded = load([str(tmp_path / "a/spec.yaml"), str(tmp_path / "b/spec.yaml")])
+    assert [(code, place) for code, place, _ in errors(loaded)] == [("W025", "1:1")]
+    assert load([str(tmp_path / "a/spec.yaml")] * 2).is_valid  # the same file twice is one
+
+
 def covered_codes() -> set[str]:
     said = [each for path in INVALID for each in expected_errors(path)]
     said += [each for path in VALID for each in expected_warnings(path)]
     said += [each for _, expected in BYTES.values() for each in expected]
-    return {each.split()[0] for each in said} | {"W008"}
+    return {each.split()[0] for each in said} | {"W008", "W025"}
 
 
 def test_every_code_has_a_case() -> None:
@@ -153,7 +186,7 @@ def test_every_code_has_a_case() -> None:
 def test_every_error_says_what_would_help(code: str) -> None:
     """An error of any invalid case names what is expected, or what would help."""
     names = [path for path in INVALID if any(each.startswith(code) for each in expected_errors(path))]
-    problems = [problem for path in names for problem in load([str(path)]).problems if problem.code == code]
+    problems = [problem for path in names for problem in load([str(path)], env=ENV).problems if problem.code == code]
     assert [problem.message for problem in problems if not problem.expected and not problem.help] == []
 
 

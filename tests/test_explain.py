@@ -19,7 +19,7 @@ from wanspec.problem import CODES
 from wanspec.report.explain import _entries, explanation, severity_of
 from wanspec.source import load
 
-MEDIA = Path(__file__).parent / "cases/media"
+CASES = Path(__file__).parent / "cases"
 ENTRIES = _entries()
 WITH_EXAMPLES = [code for code in CODES if code in ENTRIES and "not_yet" not in ENTRIES[code]]
 GOOD = "wanspec: 1\njobs:\n  clip: {model: wanx2.1-t2i-turbo, input: {prompt: a cat}}\n"
@@ -82,7 +82,8 @@ def test_the_wrong_example_gives_the_code_and_the_mended_one_gives_nothing(
         if name.endswith(".yaml"):
             (tmp_path / name).write_text(GOOD)
         else:
-            shutil.copy(MEDIA / Path(name).name, tmp_path / name)
+            folder = "data" if name.endswith(".csv") else "media"
+            shutil.copy(CASES / folder / Path(name).name, tmp_path / name)
     if told.is_pasted:
         assert codes_of_paste(told.wrong, tmp_path, monkeypatch, capsys) == {code: str(severity_of(code))}
         assert codes_of_paste(told.mended, tmp_path, monkeypatch, capsys) == {}

@@ -48,6 +48,8 @@ def need_of(job: Job, contract: Contract) -> Need:
 
 def uncountable(job: Job, caps: Caps, contract: Contract) -> str:
     """Why a cap cannot be kept for a job; empty when it can."""
+    if caps.max_cost is None and caps.max_seconds is None and caps.max_images is None:
+        return ""
     need = need_of(job, contract)
     if caps.max_cost is not None and need.cost is None:
         return f"the price of {job.model} is not known here; cap it by max_jobs, max_seconds or max_images"

@@ -16,7 +16,7 @@ from wanspec.contract import Checker, Contract, load_contract
 from wanspec.job import Job
 from wanspec.media import MediaReader, probe_bytes, read_beside
 from wanspec.problem import Label, Place, Problem, nearest
-from wanspec.source import Source, as_shown, no_gc
+from wanspec.source import Source, as_shown, uncollected
 from wanspec.spec.budget import Caps
 from wanspec.spec.chain import link
 from wanspec.spec.check import capability, check_jobs, check_outputs, settle
@@ -83,7 +83,7 @@ def load(
 
     No network, no ledger.
     """
-    with no_gc():  # nothing here is garbage, and the collector would walk all jobs again and again
+    with uncollected():  # nothing here is garbage, and the collector would walk all jobs again and again
         return _load(files, contract or load_contract(), stdin, env or {}, variables or {})
 
 

@@ -25,18 +25,9 @@ from wanspec.scalar import MAY_BE_WORD_OR_NUMBER, plain, tag_name, tagged
 from wanspec.text import FORBIDDEN, Mark, Pairs, Source, as_shown, decode, position
 
 __all__ = [
-    "MAX_DEPTH",
-    "MAX_NODES",
-    "Mapping",
-    "Mark",
-    "Sequence",
-    "Source",
-    "as_shown",
-    "decode",
-    "load",
-    "no_gc",
-    "place_of",
-]
+    "MAX_DEPTH", "MAX_NODES", "Mapping", "Mark", "Sequence", "Source", "as_shown", "decode", "load", "place_of",
+    "uncollected",
+]  # fmt: skip
 
 MAX_DEPTH = 64
 MAX_NODES = 5_000_000
@@ -140,12 +131,12 @@ def load(data: bytes | str, name: str) -> tuple[Any, list[Problem]]:
     else:
         text = data.removeprefix("\ufeff")
     builder = _Builder(Source(name, text))
-    with no_gc():
+    with uncollected():
         return builder.build(), builder.problems
 
 
 @contextmanager
-def no_gc() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Nothing built here is garbage, but the collector would walk the growing tree again and again (measured x2)."""
     was_on = gc.isenabled()
     gc.disable()

@@ -9,7 +9,7 @@ import re
 
 from wanspec.problem import Place, Problem
 
-__all__ = ["FORBIDDEN", "MAX_BYTES", "Mark", "Pairs", "Source", "as_shown", "decode", "position"]
+__all__ = ["DATA_LINE_END", "FORBIDDEN", "MAX_BYTES", "Mark", "Pairs", "Source", "as_shown", "decode", "position"]
 
 MAX_BYTES = 64 * 2**20
 
@@ -17,6 +17,8 @@ MAX_BYTES = 64 * 2**20
 Mark = tuple[int, int, int, int]
 
 _LINE_END = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+#: where lines of data files end: a separator that YAML knows besides may stand in a cell
+DATA_LINE_END = re.compile("\r\n|[\n\r]")
 #: what YAML does not allow outside an escape
 FORBIDDEN = re.compile("[^\\t\\n\\r\\x20-\\x7e\\x85\\xa0-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")
 #: a character outside the first plane as JSON escapes it (YAML 1.1 readers know no such pairs), behind whole escapes
@@ -27,18 +29,19 @@ _UTF8_MARK, _UTF16_MARKS = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
 class Source:
     """A text and the name to show for it."""
 
-    __slots__ = ("_lines", "name", "text")
+    __slots__ = ("_ends", "_lines", "name", "text")
 
-    def __init__(self, name: str, text: str) -> None:
+    def __init__(self, name: str, text: str, ends: re.Pattern[str] = _LINE_END) -> None:
         self.name = name
         self.text = text
+        self._ends = ends
         self._lines: list[str] | None = None
 
     @property
     def lines(self) -> list[str]:
         """All lines without their ends; a text that ends with a line end has an empty last line."""
         if self._lines is None:
-            self._lines = _LINE_END.split(self.text)
+            self._lines = self._ends.split(self.text)
         return self._lines
 
     def line(self, number: int) -> str:

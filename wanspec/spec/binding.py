@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from wanspec.job import Awaited, Job
-from wanspec.spec.expression import ExpressionError, Listed
+from wanspec.spec.expression import ExpressionError, Listed, Unresolved
 from wanspec.spec.matrix import Cell, cell_name
 
 __all__ = ["Binding", "address_of", "slug"]
@@ -66,12 +66,16 @@ class Binding:
     cell: Cell
     each: Job | None
     sample: int = 0
+    #: whether there is a matrix that could be read; of one that could not nothing more is said
+    is_readable: bool = True
 
     def scope(self) -> dict[str, Any]:
         families = self.families
         job = {"id": self.id, "slug": slug(self.address), "sample": self.sample + 1}
         scope: dict[str, Any] = {"vars": families.variables, "spec": {"name": families.name}, "job": job}
-        if self.cell:
+        if not self.is_readable:
+            scope["matrix"] = Unresolved("matrix")
+        elif self.cell:
             scope["matrix"] = dict(zip(self.axes, self.cell, strict=True))
         if self.each is not None:
             scope["each"] = self._each(self.each)
@@ -113,6 +117,8 @@ class _JobsScope(Mapping[str, Any]):
 
     def __getitem__(self, id: str) -> Any:
         jobs = self._families.asked_for(id)
+        if not jobs:
+            return Unresolved(id)  # told where it should have made some
         if len(jobs) != 1:
             hint = f"go over them with for_each: {id}, and take ${{{{ each.outputs[0] }}}}"
             raise ExpressionError(f"{id} makes {len(jobs)} jobs, not one", hint, code="W018")

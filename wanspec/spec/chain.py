@@ -17,6 +17,7 @@ from wanspec.contract.check import without_nulls
 from wanspec.contract.price import quantities
 from wanspec.job import Awaited, Job, awaited, key_of
 from wanspec.problem import Problem
+from wanspec.spec.binding import Binding
 
 __all__ = ["arrive", "link"]
 
@@ -34,6 +35,8 @@ def link(job: Job, jobs: Mapping[str, Job], contract: Contract) -> tuple[Job, li
         model = contract.model(upstream.model) if upstream is not None else None
         if upstream is None or model is None:
             continue  # told with its own place
+        # The job as it is written, so that all its cells have one fault.
+        maker = upstream.binding.id if isinstance(upstream.binding, Binding) else media.address
         variant = model.variant(upstream.body)
         _, count = quantities(variant, upstream.body)
         fault = ""
@@ -44,10 +47,10 @@ def link(job: Job, jobs: Mapping[str, Job], contract: Contract) -> tuple[Job, li
             )
         elif count is not None and media.output_index >= count:
             made = "1 output" if count == 1 else f"{count} outputs"
-            fault = f"{media.address} makes {made}; there is no outputs[{media.output_index}]"
+            fault = f"{maker} makes {made}; there is no outputs[{media.output_index}]"
             hint = "they are counted from 0"
         elif path in limits and limits[path].get("kind", model.kind) != model.kind:
-            fault = f"{media.address} makes {_article(model.kind)}; {path[-1]} takes {_article(limits[path]['kind'])}"
+            fault = f"{maker} makes {_article(model.kind)}; {path[-1]} takes {_article(limits[path]['kind'])}"
             hint = f"take a job that makes {_article(limits[path]['kind'])}"
         if fault:
             problems.append(

@@ -191,7 +191,7 @@ def check_outputs(jobs: Iterable[Job], contract: Contract) -> list[Problem]:
         where = job.place(("output",))
         if isinstance(job.output, Unresolved):
             continue  # told where the expression stands
-        for path in output_paths(job, contract):
+        for index, path in enumerate(output_paths(job, contract)):
             fault = _path_fault(path)
             if fault:
                 problems.append(
@@ -204,7 +204,7 @@ def check_outputs(jobs: Iterable[Job], contract: Contract) -> list[Problem]:
                     )
                 )
                 break
-            if warning := _ending_fault(job, path, contract):
+            if index == 0 and (warning := _ending_fault(job, path, contract)):
                 problems.append(warning)
             same = _folded(path)
             if all(other is not job for other, _ in owners.setdefault(same, [])):

@@ -21,19 +21,18 @@ from wanspec.spec.binding import slug
 from wanspec.spec.budget import Caps, read_caps
 from wanspec.spec.expression import has_expression
 from wanspec.spec.family import Families
-from wanspec.spec.outside import Outside, check_environment, read_imports
+from wanspec.spec.outside import Outside, check_environment, check_version, read_imports
 from wanspec.spec.tree import Filler, empty_like, overlay
 from wanspec.spec.words import JOB_KEYS, LIMIT_KEYS, TOP_KEYS, Words, check_words
 
 __all__ = ["JOB_KEYS", "LIMIT_KEYS", "SAVED_PLAN", "TOP_KEYS", "Skip", "Spec", "Words", "expand", "overlay", "slug"]
 
-VERSION = 1
 #: What a file of `wanspec plan --out` says of itself.
 SAVED_PLAN = "wanspec plan"
 #: Roots of expressions that exist in some places only -> where.
 _ELSEWHERE = {
     "output": "only the output of a job knows output.index and output.ext",
-    "matrix": "only a job with a matrix has matrix",
+    "matrix": "only a job with a matrix has matrix, and it cannot stand in what makes the cells",
     "each": "only a job with for_each has each",
     "env": "env may stand in output, tags and desc of a job: a request must not depend on the machine",
     "jobs": "vars, output, tags and desc know no outputs of jobs",
@@ -94,6 +93,7 @@ class _Reader:
         self.file = file
         self.problems = problems
         self.outside = outside
+        self.is_whole = True
         self.filler = Filler(problems.append, self._elsewhere)
 
     def spec(self) -> Spec:
@@ -114,6 +114,7 @@ class _Reader:
             self.problems += check_words(top["limits"], LIMIT_KEYS, "limits")
             caps = read_caps(top["limits"], tell)
         brought = read_imports(top, self.file, self.outside, tell)
+        self.is_whole = brought.is_whole
         written = top.get("jobs")
         families = Families(
             jobs=written if isinstance(written, Mapping) else empty_like(top),
@@ -155,9 +156,7 @@ class _Reader:
                 "W011", "wanspec is missing", place_of(top, ()),
                 expected="wanspec: 1", help="the first line is wanspec: 1",
             )  # fmt: skip
-        elif type(version) is int and version != VERSION:
-            place = place_of(top, ("wanspec",))
-            self._problem("W014", f"version {version} of the spec language is not known", place, expected=str(VERSION))
+        check_version(top, self.problems.append)
 
     def _jobs(self, top: Mapping) -> None:
         jobs = top.get("jobs")
@@ -186,8 +185,10 @@ class _Reader:
                 self._problem("W015", f"--var {key}: vars of this spec has no {key}", place, help=hint)
         return known
 
-    def _elsewhere(self, name: str) -> str:
-        """What helps with a name that exists, but not here or not yet."""
+    def _elsewhere(self, name: str) -> str | None:
+        """What helps with a name that exists, but not here or not yet; None when it may come from what could not be read."""
+        if name.startswith("vars.") and not self.is_whole:
+            return None
         root = name.partition(".")[0]
         if name in _ELSEWHERE:
             return _ELSEWHERE[root]

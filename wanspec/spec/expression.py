@@ -26,6 +26,8 @@ __all__ = [
 #: Characters that one text may grow to; a chain of doublings would otherwise fill the memory.
 MAX_TEXT = 16 * 2**20
 
+#: Characters of a text that is kept in parts.
+_SHORT = 1000
 _OPEN = re.compile(r"\$?\$\{\{")
 _NAME = re.compile(r"[A-Za-z_][\w-]*(?:\.[\w-]+|\[\d+\])*\Z")
 _STEP = re.compile(r"\.?([\w-]+)|\[(\d+)\]")
@@ -90,11 +92,9 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
     """
     if "${{" not in text:
         return text
-    parts = _parsed(text)
+    parts = _short_parts(text) if len(text) <= _SHORT else tuple(_parts(text))
     if len(parts) == 1 and parts[0][1] and not _is_later(parts[0][0], later):
         value = look_up(parts[0][0], scope)
-        if isinstance(value, Mapping | Listed):
-            _check_is_value(parts[0][0], value)
         return _escaped(value) if later is not None and isinstance(value, str) else value
     written, length, is_unresolved = [], 0, False
     for part, is_name in parts:
@@ -115,16 +115,10 @@ def resolve(text: str, scope: Mapping[str, Any], *, later: str | None = None) ->
     return Unresolved("".join(written)) if is_unresolved else "".join(written)
 
 
-@lru_cache(maxsize=1024)
-def _parsed(text: str) -> tuple[tuple[str, bool], ...]:
-    """The parts of a text; the cells of a matrix ask for the same ones again and again."""
+@lru_cache(maxsize=4096)
+def _short_parts(text: str) -> tuple[tuple[str, bool], ...]:
+    """The parts of a text that many jobs share, taken apart once."""
     return tuple(_parts(text))
-
-
-@lru_cache(maxsize=1024)
-def _steps(name: str) -> tuple[tuple[str, str | None, str | None], ...]:
-    """(as written, word, index) of each step of a name; none for what is no name."""
-    return tuple((match[0], match[1], match[2]) for match in _STEP.finditer(name)) if _NAME.match(name) else ()
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -156,41 +150,46 @@ def look_up(name: str, scope: Mapping[str, Any]) -> Any:
     Raises:
         ExpressionError: there is no such name.
     """
-    steps = _steps(name)
-    if not steps:
+    value: Any = scope
+    for word, index, seen in _steps(name) if len(name) <= _SHORT else _steps.__wrapped__(name):
+        value = _entry(value, index, seen) if index is not None else _named(value, word, seen)
+        if isinstance(value, Unresolved):
+            return value  # what it should have been nobody knows
+    value = value.value if isinstance(value, Choice) else value
+    if not _is_value(value):
+        if isinstance(value, Listed):
+            raise ExpressionError(f"{name} is a list of what is not there yet", f"name one of them: {name}[0]")
+        listed = ", ".join(f"{name}.{each}" for each in list(value)[:8])
+        raise ExpressionError(f"{name} is no value, but a group of names", f"name one of them: {listed}")
+    return value
+
+
+@lru_cache(maxsize=4096)
+def _steps(name: str) -> tuple[tuple[str, str | None, str], ...]:
+    """(word, index, what stands before it) of each step of a name.
+
+    Raises:
+        ExpressionError: it is none.
+    """
+    if not _NAME.match(name):
         shown = name if len(name) <= 60 else name[:57] + "…"
         raise ExpressionError(
             f"{shown!r} is not a name", "an expression looks a name up: ${{ vars.tail }}; a literal ${{ is written $${{"
         )
-    value: Any = scope
-    seen = ""
-    for written, word, index in steps:
-        if type(value) is dict and word in value:
-            value = value[word]  # as nearly always
-        else:
-            value = _entry(value, index, seen) if index is not None else _named(value, str(word), seen)
-        if isinstance(value, Unresolved):
-            return value  # what it should have been nobody knows
-        seen += written
-    return value.value if isinstance(value, Choice) else value
+    return tuple((match[1], match[2], name[: match.start()]) for match in _STEP.finditer(name))
 
 
-def _check_is_value(name: str, value: Any) -> None:
-    """A name that stands for something to look names up in is no value.
-
-    Raises:
-        ExpressionError: it is such a name.
-    """
-    if isinstance(value, Listed):
-        raise ExpressionError(f"{name} is a list that is not there yet", f"take one of it: {name}[0]", code="W020")
-    if not isinstance(value, dict) or any(isinstance(each, Choice | Listed) for each in value.values()):
-        raise ExpressionError(f"{name} is no value by itself", f"name what is meant: {name}.{next(iter(value), '…')}")
+def _is_value(value: Any) -> bool:
+    """Whether it can stand in a request: what was written somewhere, not a part of the scope itself."""
+    if isinstance(value, str | int | float | Marked | list) or value is None:
+        return True
+    return isinstance(value, dict) and all(map(_is_value, value.values()))
 
 
 def trace(text: str, scope: Mapping[str, Any]) -> Place | None:
     """Where the value of a text was written that is one whole expression; None when it is not, or nobody knows."""
     try:
-        parts = _parsed(text)
+        parts = _short_parts(text) if len(text) <= _SHORT else tuple(_parts(text))
     except ExpressionError:
         return None
     if len(parts) != 1 or not parts[0][1]:
@@ -217,9 +216,11 @@ def trace(text: str, scope: Mapping[str, Any]) -> Place | None:
 def _entry(value: Any, index: str, seen: str) -> Any:
     if isinstance(value, Choice):
         value = value.value
-    if isinstance(value, Listed) and len(index) <= 9:
-        return value.entry(int(index))
+    if isinstance(value, Unresolved):
+        return value
     if not isinstance(value, list):
+        if isinstance(value, Listed) and len(index) <= 9:
+            return value.entry(int(index))
         raise ExpressionError(f"{seen} has no entry {index[:20]}", f"{seen} is no list")
     if len(index) > 9 or int(index) >= len(value):
         raise ExpressionError(f"{seen} has no entry {index[:20]}", f"it has {len(value)}, counted from 0")
@@ -231,7 +232,9 @@ def _named(value: Any, word: str, seen: str) -> Any:
         if word == "key":
             return value.key
         value = value.value
-    if isinstance(value, Mapping) and word in value:
+        if isinstance(value, Unresolved):
+            return value
+    if isinstance(value, dict | Mapping) and word in value:
         return value[word]
     message, unknown = f"{word} is not known{f' in {seen}' if seen else ''}", f"{seen}.{word}" if seen else word
     if isinstance(value, list | Listed):
@@ -252,6 +255,8 @@ def written_out(value: Any) -> str:
     Raises:
         ExpressionError: it is a list or a map, or the output of a job, which is no text yet.
     """
+    if isinstance(value, str) and not isinstance(value, LocalMedia):
+        return str(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:

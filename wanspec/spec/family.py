@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from wanspec.source import Sequence, Source, place_of
 from wanspec.spec.binding import Binding, address_of, slug
 from wanspec.spec.expression import Choice, ExpressionError, Unresolved
 from wanspec.spec.matrix import MOST_CELLS, Cell, cells_of, read_axes
+from wanspec.spec.order import in_order
 from wanspec.spec.outside import Outside, data_rows
 from wanspec.spec.overrides import Overrides
 from wanspec.spec.tree import Filler, Scope, empty_like, overlay
@@ -30,8 +31,9 @@ DEFAULT_OUTPUT = "outputs/${{ spec.name }}/${{ job.slug }}.${{ output.ext }}"
 MOST_SAMPLES = 1000
 MOST_RETRIES = 10
 _JOB_ID = re.compile(r"(?!\+)[^\s\[\]/\\:#]+(?<!\+)\Z")
+_REQUIRED = {"model": "the id of a model", "input": "the request's input"}
 #: What is laid over nothing that a cell decides: needed before there are cells.
-_CONTROL = (*MATRIX_KEYS, *CHAIN_KEYS)
+_CONTROL = (*MATRIX_KEYS, *CHAIN_KEYS, "samples")
 #: Words that need a matrix.
 _OF_MATRIX = ("exclude", "include", "overrides")
 
@@ -52,18 +54,20 @@ class Families:
     problems: list[Problem]
     skipped: list[tuple[str, str, Place | None]] = field(default_factory=list)
     sources: dict[str, Source] = field(default_factory=dict)
+    #: rows of data files by path as written
+    tables: dict[str, list[Choice]] = field(default_factory=dict)
+    #: jobs that may still be made
+    room: int = MOST_CELLS
     _made: dict[str, list[Job]] = field(default_factory=dict)
     _open: list[str] = field(default_factory=list)
 
     def tell(self, problem: Problem) -> None:
         self.problems.append(problem)
 
-    @property
-    def told(self) -> int:
-        return len(self.problems)
-
     def all(self) -> Iterator[Job]:
-        """The jobs in the order of the text."""
+        """The jobs in the order of the text; those that others wait for are made first."""
+        for name in in_order(self.jobs, self.defaults):
+            self._family(name)
         for name in self.jobs:
             yield from self._family(name)
 
@@ -78,7 +82,10 @@ class Families:
             hint = f"did you mean {near[0]}?" if near else f"the jobs are {', '.join(list(self.jobs)[:8])}"
             raise ExpressionError(f"there is no job {id[:60]}", hint, code="W018")
         if id in self._open:
-            circle = " -> ".join([*self._open[self._open.index(id) :], id])
+            names = self._open[self._open.index(id) :]
+            order = list(self.jobs)
+            start = names.index(min(names, key=order.index))
+            circle = " -> ".join([*names[start:], *names[:start], names[start]])
             raise ExpressionError(f"jobs wait for each other: {circle}", "one of them must begin", code="W019")
         return self._family(id)
 
@@ -86,8 +93,12 @@ class Families:
         if id not in self._made:
             self._open.append(id)
             self._made[id] = []  # what a fault leaves
-            self._made[id] = list(self._jobs_of(id, self.jobs[id]))
-            self._open.pop()
+            try:
+                self._made[id] = list(self._jobs_of(id, self.jobs[id]))
+            except RecursionError:  # a circle of many jobs: chains are made from their beginning
+                raise ExpressionError("too many jobs wait for each other", "one must begin", code="W019") from None
+            finally:
+                self._open.pop()
         return self._made[id]
 
     def _jobs_of(self, id: str, written: Any) -> Iterator[Job]:
@@ -104,7 +115,7 @@ class Families:
             self.tell(problem)
         tree = overlay(self.defaults if self.defaults is not None else empty_like(written), written)
         where = place_of(self.jobs, (id,), key=True)
-        for key, what in (("model", "the id of a model"), ("input", "the request's input")):
+        for key, what in _REQUIRED.items():
             if key not in tree:
                 message = f"job {id} has no {key}"
                 self.tell(Problem(code="W011", message=message, place=where, expected=what, path=f"jobs.{id}.{key}"))
@@ -127,52 +138,87 @@ class _Family:
         self.id = id
         self.tree = tree
         self.where = where
+        #: id of a tree that overrides have made (and keep) -> its samples
+        self._own_samples: dict[int, int] = {}
 
     def jobs(self) -> Iterator[Job]:
         control = self._control()
         upstream = self._upstream(control)
         needs = self._needs(control)
-        samples = self._count(control, "samples", 1, MOST_SAMPLES) or 1
+        samples, written = self._count(control, "samples", 1, MOST_SAMPLES) or 1, self.tree.get("samples")
         axes: dict[str, list[Choice]] = {}
         cells: list[Cell] | None = [()]
+        is_readable, tell = True, self.tell
         if isinstance(control.get("matrix"), Marked):
-            told = self.families.told
-            axes = read_axes(control["matrix"], self._rows, self.tell)
-            cells = cells_of(axes, control.get("exclude"), control.get("include"), self.tell)
-            if self.families.told == told:  # else an axis is short for a reason that is known
-                self._check_cells(axes, cells)
-        elif "matrix" not in control:
+            axes, is_whole = read_axes(control["matrix"], self._rows, self.tell)
+            is_whole = is_whole and all(axes.values())
+            tell = self.tell if is_whole else self._tell_but_rules
+            cells = cells_of(axes, control.get("exclude"), control.get("include"), tell)
+            self._check_cells(axes, cells)
+        elif "matrix" in control:
+            is_readable = False
+        else:
             self._without_matrix(control)
-        count = len(cells or ()) * len(upstream) * samples
-        if cells is None or count > MOST_CELLS:
-            hint = f"at most {MOST_CELLS:,}: write several jobs, or fewer values"
-            place = place_of(self.tree, ("matrix",), key=True)
-            self.tell(Problem(code="W023", message=f"{self.id} makes too many jobs", place=place, help=hint))
+        if cells is None or not self._is_room(len(cells) * len(upstream) * samples):
+            self._tell_too_many(place_of(self.tree, ("matrix" if "matrix" in control else "samples",), key=True))
             return
-        overrides = Overrides(self.tree, control.get("overrides"), axes, self.id, self.tell)
+        overrides = Overrides(self.tree, control.get("overrides"), axes, self.id, tell)
         is_lenient = self._is_lenient(control)
-        made, dropped = 0, []
+        made: set[Cell] = set()
+        dropped: dict[Cell, str] = {}
         for each in upstream:
             for cell in cells:
-                binding = Binding(self.families, self.id, address_of(self.id, each, cell), tuple(axes), cell, each)
+                address = address_of(self.id, each, cell)
+                binding = Binding(self.families, self.id, address, tuple(axes), cell, each, is_readable=is_readable)
                 if is_lenient and (reason := self._incapable(binding)) is not None:
-                    dropped.append((cell, reason))
+                    dropped.setdefault(cell, reason)
                     self.families.skipped.append((binding.address, reason, self.where))
                     continue
-                made += 1
-                yield from self._samples(overrides.tree_for(cell), binding, samples, needs)
-        overrides.tell_idle()
+                if is_lenient:
+                    made.add(cell)
+                tree = overrides.tree_for(cell)
+                own = samples if tree.get("samples") is written else self._samples_of(tree)
+                if own > samples and not self._is_room(own - samples):
+                    self._tell_too_many(place_of(tree, ("samples",)))
+                    return
+                yield from self._samples(tree, binding, own, needs)
+        if cells and upstream:
+            overrides.tell_idle()
         if dropped:
-            self._tell_dropped(axes, cells, [cell for cell, _ in dropped], dict(reversed(dropped)), made)
+            self._tell_dropped(axes, cells, dropped, made)
+
+    def _tell_but_rules(self, problem: Problem) -> None:
+        """Where an axis could not be read, rules may well mean what is missing there."""
+        if problem.code not in ("W016", "W017"):
+            self.tell(problem)
+
+    def _tell_too_many(self, place: Place | None) -> None:
+        hint = f"at most {MOST_CELLS:,} in one spec: write several specs, or fewer values"
+        self.tell(Problem(code="W023", message=f"{self.id} makes too many jobs", place=place, help=hint))
+
+    def _is_room(self, count: int) -> bool:
+        """Whether so many jobs more are within the limit; they are counted in."""
+        self.families.room -= count
+        return self.families.room >= 0
 
     def _control(self) -> Marked:
         """The words that decide what jobs there are, with expressions filled in (but for what overrides set)."""
-        tree, families = self.tree, self.families
+        return self._filled_control(self.tree, _CONTROL)
+
+    def _samples_of(self, tree: Marked) -> int:
+        """How many samples there are where an override says so."""
+        if id(tree) not in self._own_samples:
+            control = self._filled_control(tree, ("samples",))
+            self._own_samples[id(tree)] = self._count(control, "samples", 1, MOST_SAMPLES) or 1
+        return self._own_samples[id(tree)]
+
+    def _filled_control(self, tree: Marked, keys: tuple[str, ...]) -> Marked:
+        families = self.families
         scope: Scope = {
             "vars": families.variables, "spec": {"name": families.name}, "job": {"id": self.id, "slug": slug(self.id)},
         }  # fmt: skip
         control = empty_like(tree)
-        for key in _CONTROL:
+        for key in keys:
             if key in tree:
                 value = tree[key]
                 if key != "overrides":
@@ -182,17 +228,24 @@ class _Family:
             self.tell(problem)
         return control
 
-    def _rows(self, written: str, place: Place | None) -> list[Choice]:
+    def _rows(self, written: str, place: Place | None, tell: Callable[[Problem], None]) -> list[Choice]:
+        """The rows of a data file; it is read once, however many jobs name it."""
         families = self.families
-        return data_rows(families.file, written, place, families.outside, families.sources, self.tell)
+        if written not in families.tables:
+            told: list[Problem] = []
+            rows = data_rows(families.file, written, place, families.outside, families.sources, told.append)
+            for problem in told:
+                tell(problem)
+            if told:
+                return rows
+            families.tables[written] = rows
+        return [*families.tables[written]]  # include may add to it
 
     def _upstream(self, control: Marked) -> list[Job | None]:
-        """The jobs that this one goes over; one nothing without `for_each`."""
+        """The jobs that this one goes over; one nothing without `for_each`, none for one that is no name."""
         name = control.get("for_each")
-        if name is None:
-            return [None]
         if not isinstance(name, str) or isinstance(name, Unresolved):
-            return []  # told as that
+            return [None] if name is None else []
         return list(self._asked_for(name, place_of(control, ("for_each",))))
 
     def _needs(self, control: Marked) -> tuple[str, ...]:
@@ -200,6 +253,8 @@ class _Family:
         written = control.get("needs")
         for index, name in enumerate(written if isinstance(written, Sequence) else ()):
             place = place_of(written, (index,))
+            if isinstance(name, Unresolved):
+                continue
             if isinstance(name, str):
                 found += [job.address for job in self._asked_for(name, place)]
             else:
@@ -231,7 +286,7 @@ class _Family:
                 message, hint = f"axis {name} has no values", "write one, or take the axis out"
                 self.tell(Problem(code="W023", message=message, place=place, help=hint))
                 return
-        if not cells and cells is not None:
+        if (not cells and cells is not None) or not axes:
             place = place_of(self.tree, ("matrix",), key=True)
             message = f"no cell of {self.id} is left" if axes else "the matrix has no axes"
             self.tell(Problem(code="W023", message=message, place=place, help="leave one cell, or take the job out"))
@@ -264,17 +319,16 @@ class _Family:
         return self.families.outside.incapable(self.families.region, filled)
 
     def _tell_dropped(
-        self, axes: dict[str, list[Choice]], cells: list[Cell], dropped: list[Cell], why: dict[Cell, str], made: int
+        self, axes: dict[str, list[Choice]], cells: list[Cell], dropped: dict[Cell, str], made: set[Cell]
     ) -> None:
         """A value of which every cell was dropped is a slip rather than a wish."""
         if not made:
             place = place_of(self.tree, ("unsupported",), key=True)
             message = f"no cell of {self.id} is left: its models can do none of them"
-            self.tell(Problem(code="W023", message=message, place=place, help=next(iter(why.values()))))
+            self.tell(Problem(code="W023", message=message, place=place, help=next(iter(dropped.values()))))
             return
-        gone = {id(cell) for cell in dropped}
         for axis, name in enumerate(axes):
-            kept = {id(cell[axis]) for cell in cells if id(cell) not in gone}
+            kept = {id(cell[axis]) for cell in made}
             for cell in cells:
                 choice = cell[axis]
                 if id(choice) not in kept:
@@ -283,7 +337,7 @@ class _Family:
                     self.tell(
                         Problem(
                             code="W205", severity=Severity.WARNING, message=message, place=choice.place,
-                            help=why[cell],
+                            help=dropped[cell],
                         )
                     )  # fmt: skip
 
@@ -298,6 +352,11 @@ class _Family:
         families, scope = self.families, binding.scope()
         filled = self._filled(tree, scope)
         body = {key: filled[key] for key in ("model", "input", "parameters") if key in filled}
+        for key in ("model", "input"):
+            if key in body and body[key] is None:
+                message = f"{key} of job {self.id} is nothing"
+                place = place_of(tree, (key,))
+                self.tell(Problem(code="W011", message=message, place=place, expected=_REQUIRED[key]))
         tags, output = filled.get("tags"), filled.get("output")
         for index, tag in enumerate(tags if isinstance(tags, Sequence) else ()):
             if not isinstance(tag, str):
@@ -335,6 +394,9 @@ class _Family:
                 continue
             if key in ("output", "tags", "desc"):
                 known = scope | {"env": self.families.env, "output": {"index": 0, "ext": ""}}
+                known.pop("jobs", None)
+                if "each" in known:
+                    known["each"] = {name: each for name, each in known["each"].items() if name != "outputs"}
                 if key != "output":
                     del known["output"]
                 new = filler.value(value, known, (tree, key), 3, later="output" if key == "output" else None)

@@ -26,8 +26,8 @@ __all__ = ["MOST_CELLS", "Cell", "Matcher", "cell_name", "cells_of", "read_axes"
 Tell = Callable[[Problem], None]
 Cell = tuple[Choice, ...]
 Axes = dict[str, list[Choice]]
-#: (path of a data file as written, where it is written) -> its rows
-ReadRows = Callable[[str, Place | None], list[Choice]]
+#: (path of a data file as written, where it is written, whom to tell) -> its rows
+ReadRows = Callable[[str, Place | None, Tell], list[Choice]]
 
 MOST_CELLS = 200_000
 #: Characters of a value in an address; a longer one is cut, and ends in some digits of its hash.
@@ -47,28 +47,51 @@ class Matcher:
         return all(id(cell[axis]) in choices for axis, choices in self.wanted.items())
 
 
-def read_axes(matrix: Mapping, rows: ReadRows, tell: Tell) -> Axes:
-    """The axes in the order in which they are written."""
+def read_axes(matrix: Mapping, rows: ReadRows, tell: Tell) -> tuple[Axes, bool]:
+    """The axes in the order in which they are written, and whether all of them could be read.
+
+    An axis without a value that could be read has one of which nothing is known, so that the rest of the job is checked.
+    """
     axes: Axes = {}
+    told: list[Problem] = []
+
+    def note(problem: Problem) -> None:
+        told.append(problem)
+        tell(problem)
+
     for name, written in matrix.items():
+        axes[name] = _axis(matrix, name, written, rows, note)
+        if not axes[name] and not (isinstance(written, Mapping | Sequence) and not written):
+            axes[name] = [Choice(Unresolved("?"), Unresolved("?"))]
+    return axes, not told and not any(map(_is_partly_unknown, matrix.values()))
+
+
+def _is_partly_unknown(written: Any) -> bool:
+    """Whether an expression of an axis has been told as a fault."""
+    inner = (
+        written.values() if isinstance(written, Mapping) else written if isinstance(written, Sequence) else [written]
+    )
+    return any(isinstance(each, Unresolved) for each in inner)
+
+
+def _axis(matrix: Mapping, name: str, written: Any, rows: ReadRows, tell: Tell) -> list[Choice]:
+    """The values of one axis; none where there are none, or where that is told."""
+    if not _AXIS.match(name) or name == "each":
         place = place_of(matrix, (name,), key=True)
-        if not _AXIS.match(name) or name == "each":
-            hint = "each is what for_each brings" if name == "each" else "an axis is named like seed or camera-move"
-            tell(Problem(code="W016", message=f"an axis cannot be named {name!r}", place=place, help=hint))
-        elif isinstance(written, Unresolved):
-            continue
-        elif isinstance(written, Sequence):
-            axes[name] = list(_listed(name, written, tell))
-        elif isinstance(written, Mapping):
-            axes[name] = list(_mapped(name, written, rows, tell))
-        else:
-            tell(
-                Problem(
-                    code="W016", message=f"axis {name} must be a list or a map", place=place_of(matrix, (name,)),
-                    expected="a list or a map", help=f"write {name}: [first, second]",
-                )
-            )  # fmt: skip
-    return axes
+        hint = "each is what for_each brings" if name == "each" else "an axis is named like seed or camera-move"
+        tell(Problem(code="W016", message=f"an axis cannot be named {name!r}", place=place, help=hint))
+    elif isinstance(written, Sequence):
+        return list(_listed(name, written, tell))
+    elif isinstance(written, Mapping):
+        return list(_mapped(name, written, rows, tell))
+    elif not isinstance(written, Unresolved):
+        tell(
+            Problem(
+                code="W016", message=f"axis {name} must be a list or a map", place=place_of(matrix, (name,)),
+                expected="a list or a map", help=f"write {name}: [first, second]",
+            )
+        )  # fmt: skip
+    return []
 
 
 def _listed(axis: str, written: Sequence, tell: Tell) -> Iterator[Choice]:
@@ -96,16 +119,15 @@ def _listed(axis: str, written: Sequence, tell: Tell) -> Iterator[Choice]:
 
 def _mapped(axis: str, written: Mapping, rows: ReadRows, tell: Tell) -> Iterator[Choice]:
     """A map: its keys name the cells; `{range: [1, 10]}` and `{file: prompts.csv}` stand for many."""
-    if list(written) == ["range"] and not isinstance(written["range"], str | Mapping):
+    if list(written) == ["range"]:
         yield from _range(axis, written, tell)
         return
-    if list(written) == ["file"] and re.search(r"\.\w{1,5}\Z", str(written["file"])):
-        place = place_of(written, ("file",))
+    if list(written) == ["file"] and not isinstance(written["file"], Unresolved):
         if str(written["file"]).lower().endswith(FORMATS):
-            yield from rows(str(written["file"]), place)
-        else:
-            message = f"the file of axis {axis} is none of {', '.join(FORMATS)}"
-            tell(Problem(code="W021", message=message, place=place, help="save it as one of them, such as .csv"))
+            yield from rows(str(written["file"]), place_of(written, ("file",)), tell)
+            return
+        message, hint = f"the file of axis {axis} is of no kind that has rows", f"it ends in {', '.join(FORMATS)}"
+        tell(Problem(code="W016", message=message, place=place_of(written, ("file",)), help=hint))
         return
     for key, value in written.items():
         if isinstance(value, Unresolved):
@@ -119,16 +141,17 @@ def _mapped(axis: str, written: Mapping, rows: ReadRows, tell: Tell) -> Iterator
 
 
 def _range(axis: str, written: Mapping, tell: Tell) -> Iterator[Choice]:
-    given = written["range"] if isinstance(written["range"], Sequence) else []
-    is_right = len(given) in (2, 3) and all(type(each) is int for each in given)
+    given = written["range"]
+    if isinstance(given, Unresolved):
+        return
+    is_right = isinstance(given, Sequence) and len(given) in (2, 3) and all(type(each) is int for each in given)
     first, last, step = (*given, 1)[:3] if is_right else (0, 0, 0)
-    if not is_right or step == 0 or (last - first) * step < 0 or abs(last - first) // abs(step) >= MOST_CELLS:
+    message, hint = "", "such as {range: [1, 10]}, or {range: [0, 100, 10]}"
+    if not is_right or step == 0 or (last - first) * step < 0:
         message = f"the range of axis {axis} must be two whole numbers, both included, or three with a step"
-        hint = "such as {range: [1, 10]}, or {range: [0, 100, 10]}"
-        if is_right and step and (last - first) * step < 0:
-            hint = f"to count {'down' if last < first else 'up'} give a step: [{first}, {last}, {-step}]"
-        elif is_right and step:
-            hint = f"an axis has at most {MOST_CELLS:,} values"
+    elif abs(last - first) // abs(step) >= MOST_CELLS:
+        message, hint = f"the range of axis {axis} has more than {MOST_CELLS:,} values", "write a shorter one"
+    if message:
         tell(Problem(code="W016", message=message, place=place_of(written, ("range",)), help=hint))
         return
     source, _, mark = written.marks["range"]
@@ -227,7 +250,8 @@ def _complete(rule: Mapping, axes: Axes, place: Place | None, tell: Tell) -> Cel
             return None
         met = next((choice for choice in choices if _is(choice, value)), None)
         if met is None:
-            if not all(map(_is_plain, choices)) or value is None or isinstance(value, dict | list):
+            is_new = not isinstance(value, dict | list) and written_out(value) not in {each.key for each in choices}
+            if value is None or not is_new or not all(map(_is_plain, choices)):
                 _tell_unknown_value(rule, (axis,), axis, value, axes, tell)
                 return None
             source, _, mark = rule.marks[axis]

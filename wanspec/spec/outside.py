@@ -15,19 +15,22 @@ from typing import Any
 from wanspec.problem import Label, Place, Problem, nearest
 from wanspec.source import Mapping as Marked
 from wanspec.source import Sequence, Source, load, place_of
-from wanspec.spec.expression import Choice
+from wanspec.spec.expression import Choice, Unresolved, written_out
 from wanspec.spec.rows import read_rows
 from wanspec.spec.tree import overlay
 from wanspec.spec.words import IMPORT_KEYS, JOB_KEYS, check_words
-from wanspec.text import as_shown, decode
+from wanspec.text import DATA_LINE_END, FORBIDDEN, as_shown, decode
 
-__all__ = ["Brought", "Outside", "check_environment", "data_rows", "read_imports"]
+__all__ = ["Brought", "Outside", "check_environment", "check_version", "data_rows", "read_imports"]
 
 Tell = Callable[[Problem], None]
 #: (region, request body) -> why the model cannot do it, or None; see `wanspec.spec.check.capability`
 Capable = Callable[[str, Any], "str | None"]
+VERSION = 1
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-_SECRET = re.compile(r"key|token|secret|passw|credential|auth", re.IGNORECASE)
+_SECRET = re.compile(
+    r"token|secret|passw|credential|authoriz|(api|access|private)_?key|(^|_)(keys?|auth|pass)(_|\d|$)", re.IGNORECASE
+)
 
 
 def _nothing(spec_file: str, written: str) -> bytes | tuple[str, str]:
@@ -51,6 +54,8 @@ class Brought:
     variables: Marked | None = None
     defaults: Marked | None = None
     sources: dict[str, Source] = field(default_factory=dict)
+    #: whether all of them could be read; where not, nobody knows which variables there are
+    is_whole: bool = True
 
 
 def read_imports(top: Marked, file: str, outside: Outside, tell: Tell) -> Brought:
@@ -65,12 +70,14 @@ def read_imports(top: Marked, file: str, outside: Outside, tell: Tell) -> Brough
         data = outside.read(file, each)
         if isinstance(data, tuple):
             tell(Problem(code="W021", message=f"import {data[0]}", place=place, help=data[1]))
+            brought.is_whole = False
             continue
         name = beside(file, each)
         document, problems = load(data, name)
         for problem in problems:
             tell(problem)
         brought.sources[name] = document.source if isinstance(document, Marked) else Source(name, as_shown(data))
+        brought.is_whole = brought.is_whole and isinstance(document, Marked) and not problems
         if not isinstance(document, Marked):
             if not problems:
                 hint = "it begins with wanspec: 1, and has vars, defaults or both"
@@ -78,8 +85,17 @@ def read_imports(top: Marked, file: str, outside: Outside, tell: Tell) -> Brough
             continue
         for problem in check_words(document, IMPORT_KEYS, "an imported file"):
             tell(problem)
+        check_version(document, tell)
         _take(brought, document, tell)
     return brought
+
+
+def check_version(top: Marked, tell: Tell) -> None:
+    """The version that a text is written in, where it says one."""
+    version = top.get("wanspec")
+    if type(version) is int and version != VERSION:
+        message = f"version {version} of the spec language is not known"
+        tell(Problem(code="W014", message=message, place=place_of(top, ("wanspec",)), expected=str(VERSION)))
 
 
 def _take(brought: Brought, document: Marked, tell: Tell) -> None:
@@ -114,6 +130,8 @@ def check_environment(top: Marked, outside: Outside, tell: Tell) -> dict[str, st
         names = written if isinstance(written, Sequence) else ()
         listed = [(name, None, place_of(written, (index,))) for index, name in enumerate(names)]
     for name, default, place in listed:
+        if isinstance(name, str):
+            found[name] = Unresolved(name)  # what is told here is not told again where it is used
         if not isinstance(name, str) or not _NAME.match(name):
             tell(
                 Problem(
@@ -134,7 +152,7 @@ def check_environment(top: Marked, outside: Outside, tell: Tell) -> dict[str, st
             )
             tell(Problem(code="W022", message=f"{name} is not set in the environment", place=place, help=hint))
         elif isinstance(default, str | int | float):
-            found[name] = str(default)
+            found[name] = written_out(default)
         else:
             tell(Problem(code="W012", message=f"the value of {name} must be a text", place=place, expected="a text"))
     return found
@@ -155,8 +173,15 @@ def data_rows(
         assert problem is not None
         tell(problem)
         return []
-    sources[name] = Source(name, text)
-    return read_rows(sources[name], tell)
+    source = sources[name] = Source(name, text, DATA_LINE_END)
+    for number, line in enumerate(source.lines):
+        if bad := FORBIDDEN.search(line):
+            column = bad.start()
+            message = f"character U+{ord(bad[0]):04X} is no text"
+            mark = (number, column, number, column + 1)
+            tell(Problem(code="W021", message=message, place=source.place(mark), help="take it out"))
+            return []
+    return read_rows(source, tell)
 
 
 def beside(file: str, written: str) -> str:

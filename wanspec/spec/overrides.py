@@ -38,6 +38,11 @@ class Overrides:
                     what = "some axes with their values" if word == "when" else "what is laid over the job"
                     problems.append(Problem(code="W011", message=message, place=place, expected=what, path=word))
             if isinstance(rule.get("set"), Mapping):
+                for key in ("model", "input"):
+                    if key in rule["set"] and rule["set"][key] is None:
+                        place = place_of(rule, ("set", key))
+                        message = f"an override takes the {key} of job {id} away"
+                        problems.append(Problem(code="W011", message=message, place=place, expected=f"its {key}"))
                 problems += check_words(rule["set"], SET_KEYS, "set of an override", expressions=True)
             for problem in problems:
                 tell(problem)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from wanspec.problem import Problem
-from wanspec.scalar import plain
+from wanspec.scalar import MAX_DIGITS, plain
 from wanspec.source import Mapping, Mark, Source
 from wanspec.spec.expression import Choice
 
@@ -25,32 +26,38 @@ FORMATS = (".csv", ".tsv", ".jsonl", ".txt")
 
 def read_rows(source: Source, tell: Tell) -> list[Choice]:
     """The rows of a data file; every fault is told with its line."""
-    suffix = source.name[source.name.rfind(".") :].lower()
-    found: dict[str, Choice] = {}
-    faults = 0
-
-    def told(problem: Problem) -> None:
-        nonlocal faults
-        faults += 1
+    told: list[Problem] = []
+    rows = _once_each(_rows(source, told.append), told.append)
+    if not rows and not told:
+        hint = "write one, or take the axis out"
+        told.append(Problem(code="W021", message="there are no rows", place=source.place(_line(source, 0)), help=hint))
+    for problem in told:
         tell(problem)
+    return rows
 
+
+def _rows(source: Source, tell: Tell) -> Iterator[Choice]:
+    suffix = source.name[source.name.rfind(".") :].lower()
     if suffix in (".csv", ".tsv"):
-        rows = _table(source, "\t" if suffix == ".tsv" else ",", told)
-    elif suffix == ".jsonl":
-        rows = _objects(source, told)
-    else:
-        rows = _lines(source)
+        return _table(source, "\t" if suffix == ".tsv" else ",", tell)
+    return _objects(source, tell) if suffix == ".jsonl" else _lines(source)
+
+
+def _once_each(rows: Iterator[Choice], tell: Tell) -> list[Choice]:
+    """The rows of which the name is new."""
+    found: dict[str, Choice] = {}
     for row in rows:
         if not row.key:
-            told(_fault("this row has no name", row, "fill its first column, or give the table a column key"))
+            tell(_fault("this row has no name", row, "fill its first column, or give the table a column key"))
         elif row.key in found:
             first = found[row.key].place
             where = f"; it stood in line {first.line} already" if first is not None else ""
-            told(_fault(f"{row.key[:60]!r} is repeated{where}", row, "give each row another name in a column key"))
+            hint = (
+                "give each row another name in a column key" if isinstance(row.value, dict) else "take one of them out"
+            )
+            tell(_fault(f"{row.key[:60]!r} is repeated{where}", row, hint))
         else:
             found[row.key] = row
-    if not found and not faults:
-        tell(Problem(code="W021", message="there are no rows", place=source.place(_line(source, 0))))
     return list(found.values())
 
 
@@ -124,11 +131,18 @@ def _objects(source: Source, tell: Tell) -> Iterator[Choice]:
             continue
         mark = _line(source, number)
         try:
-            value = json.loads(text, parse_constant=_refuse, object_pairs_hook=_unrepeated)
+            value = json.loads(
+                text, parse_constant=_no_number, parse_float=_fraction, parse_int=_whole, object_pairs_hook=_once
+            )
+            text.encode() if "\\u" not in text else json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            message, hint = "this line has half of a character", "an escape above \\ud7ff needs its second half"
+            tell(Problem(code="W021", message=message, place=source.place(mark), help=hint))
+            continue
         except (ValueError, RecursionError) as error:
             column = getattr(error, "colno", 1) - 1
             place = source.place((number, column, number, column + 1))
-            message = f"this line is no JSON: {getattr(error, 'msg', error)}"
+            message = f"this line cannot be used: {getattr(error, 'msg', error)}"
             tell(Problem(code="W021", message=message, place=place, help="write one JSON object a line"))
             continue
         if not isinstance(value, dict) or not value:
@@ -146,16 +160,24 @@ def _objects(source: Source, tell: Tell) -> Iterator[Choice]:
         yield Choice(key if isinstance(key, str) else json.dumps(key), row, (source, mark))
 
 
-def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text[:40]} is no number that a request can carry")
+
+
+def _fraction(text: str) -> float:
+    return number if math.isfinite(number := float(text)) else _no_number(text)
+
+
+def _whole(text: str) -> int:
+    return int(text) if len(text) <= MAX_DIGITS else _no_number(text)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
-        raise ValueError(f"key {next(each for each in names if names.count(each) > 1)!r} is repeated")
+        raise ValueError(f"key {next(name for name in names if names.count(name) > 1)[:60]!r} is repeated")
     return found
-
-
-def _refuse(name: str) -> Any:
-    raise ValueError(f"{name} is no number that a request can carry")
 
 
 def _marked(value: dict[str, Any], source: Source, mark: Mark) -> Mapping:

@@ -51,9 +51,12 @@ def changed(tree: Mapping, changes: dict[str, Any]) -> Mapping:
 
 
 class Filler:
-    """Fills trees; every fault is told once, however many jobs it multiplies into. `hint` helps with an unknown name."""
+    """Fills trees; every fault is told once, however many jobs it multiplies into.
 
-    def __init__(self, tell: Callable[[Problem], None], hint: Callable[[str], str]) -> None:
+    `hint` helps with an unknown name; None when nothing is to be said about it.
+    """
+
+    def __init__(self, tell: Callable[[Problem], None], hint: Callable[[str], str | None]) -> None:
         self._tell = tell
         self._hint = hint
         self._told: set[tuple[Place | None, str]] = set()
@@ -94,10 +97,14 @@ class Filler:
             self._count(value, found, depth)
         except ExpressionError as error:
             place = place_of(where[0], (where[1],))
-            if (place, str(error)) not in self._told:
+            hint = self._hint(error.unknown)
+            if (place, str(error)) not in self._told and hint is not None:
                 self._told.add((place, str(error)))
-                hint = self._hint(error.unknown) or error.help
-                self._tell(Problem(code=error.code, message=str(error), place=place, help=hint, labels=error.labels))
+                self._tell(
+                    Problem(
+                        code=error.code, message=str(error), place=place, help=hint or error.help, labels=error.labels
+                    )
+                )  # fmt: skip
             return Unresolved(value)
         return found
 

@@ -42,6 +42,7 @@ SET_KEYS: Words = {
     "tags": (_LIST, "words to select by"),
     "desc": (_TEXT, "a note for people"),
     "priority": (_WHOLE, "higher goes first; 0 when left out"),
+    "samples": (_WHOLE, "how often the same request is run; the number of the sample is never sent"),
     "retry": (_WHOLE, "how often a task is made anew that failed unbilled for a passing cause; 2 when left out"),
 }
 #: What makes several jobs of one.
@@ -50,7 +51,6 @@ MATRIX_KEYS: Words = {
     "exclude": (_LIST, "cells to leave out, by some of their axes"),
     "include": (_LIST, "cells to add, with a value for every axis"),
     "overrides": (_LIST, "what is set on some cells: {when: {AXIS: value}, set: {parameters: {…}}}"),
-    "samples": (_WHOLE, "how often the same request is run; the number of the sample is never sent"),
     "unsupported": (_TEXT, "cells that the model cannot do: error (as when left out), or skip"),
 }
 CHAIN_KEYS: Words = {
