@@ -67,6 +67,7 @@ def found(before: dict[str, Any], after: dict[str, Any], path: str = PATH) -> li
         ({"input_negative_prompt": "text"}, [("input.negative_prompt", "prompt", MISSING, "text")]),
         ({"input_deep": {"text": "u", "x": 1}}, [("input.deep.text", "prompt", "t", "u")]),
         ({"input_deep": {"text": "t", "x": 2}}, [("input.deep.x", "input", 1, 2)]),
+        ({"input_deep": {"text": "t", "x": True}}, [("input.deep.x", "input", 1, True)]),
         ({"input_deep": "flat"}, [("input.deep", "input", {"text": "t", "x": 1}, "flat")]),
         ({"input_refs": ["a", "c"]}, [("input.refs.1", "input", "b", "c")]),
         ({"input_refs": ["a"]}, [("input.refs.1", "input", "b", MISSING)]),
