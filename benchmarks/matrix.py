@@ -1,8 +1,8 @@
 """How long a large matrix takes, and how much memory: `python benchmarks/matrix.py [CELLS] [--profile]`.
 
 One job of 100,000 cells (prompts x seeds) step by step: expand, settle (paths and keys), check, outputs, plan. It runs in a
-process of its own; memory is what that process holds more at its end, and at its height, than before. Jobs that are written out
-one by one are measured by `benchmarks/validate.py`.
+process of its own; seconds are the processor's, memory is what that process holds more at its end, and at its height, than
+before. Jobs that are written out one by one are measured by `benchmarks/validate.py`.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def steps(text: str, profile: bool) -> None:
         nonlocal total
         if profiler is not None:
             profiler.enable()
-        begun = time.perf_counter()
+        begun = time.process_time()  # what others do on the machine is not ours
         result = call()
-        seconds = time.perf_counter() - begun
+        seconds = time.process_time() - begun
         if profiler is not None:
             profiler.disable()
         total += seconds
