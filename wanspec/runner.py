@@ -264,7 +264,9 @@ class Runner:
                     work.key,
                     work.seen,
                     event,
-                    frees_seat=holds_seat(before) and not holds_seat(after),
+                    # Looked for and not there: nothing runs that others would have to wait for.
+                    frees_seat=holds_seat(before)
+                    and (not holds_seat(after) or (searched_out and not after.candidates)),
                     answered=searched_out or after.phase is Phase.WAITING,
                 )
             except LedgerConflict:
