@@ -45,6 +45,7 @@ from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
+from wanspec.strays import Strays, nothing_left
 from wanspec.task import (
     Command,
     Fetch,
@@ -106,6 +107,7 @@ class Runner:
         watch: Callable[[Change], None] = lambda change: None,
         budget: Budget | None = None,
         manner: Manner | None = None,
+        strays: Callable[[], Awaitable[list[Work]]] = nothing_left,
     ) -> None:
         self._ledger = ledger
         self._artifacts = artifacts
@@ -130,6 +132,7 @@ class Runner:
         self._dispatcher: LocalDispatcher[Work]
         self._budget = budget or Budget(contract, Caps(), {})
         self._manner = manner or Manner()
+        self._strays = Strays(strays, self._offer)
         self._unsent: set[str] = set()
         self._has_failed_fast = False
         self._works: list[Work] = []
@@ -366,6 +369,7 @@ class Runner:
             )
             if wait is None:
                 break
+            await self._strays.heed(wait, work.job.model, self._policy(work.job.model), now)
             if not await self._line.sleep_until(wait.at):
                 return None
         before, work.state = work.state, evolve(work.state, began)
