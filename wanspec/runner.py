@@ -170,6 +170,8 @@ class Runner:
             self._halted_by(error)
         for work in self._works:
             self.outcome.states[work.key] = work.state
+            # Whoever took the job over has found its task by now: then it is no orphan.
+            self.outcome.orphans = [each for each in self.outcome.orphans if each not in work.state.task_ids]
         return self.outcome
 
     def _offer(self, works: Sequence[Work]) -> None:
