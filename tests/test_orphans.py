@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from direct import Bench, spec_text
 from virtual import EPOCH, run_virtual
 
 from mock_server.scenario import Fault, Scenario
+from wanspec.patience import Policy
 from wanspec.report.outcomes import exit_code, outcome_data, outcome_text
 from wanspec.task import Phase
 
@@ -83,3 +85,24 @@ def test_a_long_list_is_cut_in_the_report(tmp_path: Path) -> None:
     assert "and 4 more" in text_of(bench, outcome)
     assert made[9] in text_of(bench, outcome)
     assert made[10] not in text_of(bench, outcome)
+
+
+def test_a_task_that_another_process_has_found_is_no_orphan(tmp_path: Path) -> None:
+    """Our answer came when somebody else had taken the job over and adopted the task from the list: all is well."""
+    short = Policy(send_grace_s=1.0, http_timeout_s=2.0, list_lag_s=1.0, clock_skew_s=1.0)
+    bench = Bench(tmp_path, Scenario(running_s=(60.0, 60.0)), short)
+
+    async def main() -> list[Any]:
+        late = asyncio.ensure_future(
+            bench.run(spec_text(1), fault=lambda at, nth: "slow" if at == "after_submit" else "")
+        )
+        await asyncio.sleep(1.0)
+        return [await bench.run(spec_text(1)), await late]
+
+    for outcome in run_virtual(main):
+        assert outcome.orphans == []
+        assert exit_code(bench.plan, outcome) == 0
+    found = [type(change.event).__name__ for change in bench.changes]
+    assert "Found" in found
+    assert "Accepted" not in found
+    assert len(bench.service.queues.tasks) == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from direct import Bench, spec_text
-from virtual import run_virtual
+from virtual import EPOCH, run_virtual
 
 from mock_server.scenario import Fault, Scenario
 from wanspec.api import Session
@@ -125,3 +125,19 @@ def test_a_slot_is_wanted_while_something_waits_for_it() -> None:
             assert seen[2] == ("m", False, False)
 
     run_virtual(main)
+
+
+def test_a_doubt_without_a_task_holds_no_seat(tmp_path: Path) -> None:
+    """The only seat of a model: the first POST came to nothing, and the other jobs do not wait a day for a person."""
+    drop = (Fault(on="create", do="drop"),)
+    bench = Bench(tmp_path, Scenario(running_s=(60.0, 60.0), pending_s=(0.0, 0.0), running_limit=1, faults=drop))
+    took: list[float] = []
+
+    async def main() -> Any:
+        outcome = await bench.run(spec_text(3))
+        took.append(bench.clock.now() - EPOCH)
+        return outcome
+
+    phases = [state.phase for state in run_virtual(main).states.values()]
+    assert phases == [Phase.IN_DOUBT, Phase.DONE, Phase.DONE]
+    assert took[0] < 120.0 + 2 * 70.0 + 60.0

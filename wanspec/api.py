@@ -14,7 +14,7 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Container, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -156,6 +156,14 @@ class Session:
             (each for each in (settings.concurrency, self.loaded.concurrency) if each is not None), default=None
         )
         models = {work.job.model for work in works} | {job.model for job in self.loaded.jobs}
+        known = {work.key: work for work in works}
+
+        async def strays() -> list[Work]:
+            """Works of other specs that were not seated when the run began."""
+            new = await self.strays(known)
+            known.update((work.key, work) for work in new)
+            return new
+
         self.runner = runner = Runner(
             ledger=self.ledger,
             transport=transport,
@@ -169,8 +177,8 @@ class Session:
             watch=watch,
             budget=Budget(contract, caps or Caps(), self.loaded.caps),
             manner=manner,
+            strays=strays,
         )
-        known = {work.key: work for work in works}
 
         async def adopt(jobs: list[Job]) -> list[Work]:
             """Works of jobs whose inputs have come; one that is the same work as another joins it."""
@@ -280,10 +288,13 @@ class Session:
             works.append(Work(key=key, jobs=some, state=state, seen=len(events)))
         return works
 
-    async def strays(self) -> list[Work]:
-        """Jobs of other specs that hold a seat of the account: found in the ledger, brought to their end."""
+    async def strays(self, known: Container[str] = ()) -> list[Work]:
+        """Jobs of other specs that hold a seat of the account and are not known: found in the ledger, brought to their end."""
+        keys = [key for key in await self.ledger.seated() if key not in known]
+        if not keys:
+            return []
         mine = {job.key for job in (await self.standing()).jobs}
-        keys = [key for key in await self.ledger.seated() if key not in mine]
+        keys = [key for key in keys if key not in mine]
         records, histories = await self.ledger.records(), await self.ledger.histories(keys)
         works = []
         for key in keys:

@@ -156,19 +156,20 @@ class SqliteLedger(Notes):
         def write(db: sqlite3.Connection) -> Wait | None:
             if db.execute("SELECT 1 FROM event WHERE key = ? AND n >= ?", (key, seen)).fetchone():
                 raise LedgerConflict  # before any waiting: it is not this writer's job any more
-            taken, unanswered = db.execute(
-                "SELECT count(*), coalesce(sum(unanswered), 0) FROM seat "
+            taken, since, unanswered = db.execute(
+                "SELECT count(*), min(at), min(CASE WHEN unanswered THEN at END) FROM seat "
                 "WHERE account = ? AND model = ? AND key <> ? AND at > ?",
                 (account, model, key, now - SEAT_S),
             ).fetchone()
-            if unanswered:
-                return Wait(at=now + 0.25, why="another submit of this model has no answer yet")
+            if unanswered is not None:
+                why = "another submit of this model has no answer yet"
+                return Wait(at=now + 0.25, why=why, since=unanswered, is_unanswered=True)
             last = cut_of(db, account, model)
             if last is not None and now < last.until:
                 return Wait(at=last.until, why="the service asked for a pause")
             present = eased(limits, last, now)
             if taken >= present.running:
-                return Wait(at=now + 1.0, why=f"{taken} of {present.running} running")
+                return Wait(at=now + 1.0, why=f"{taken} of {present.running} running", since=since)
             bucket = f"submit/{account}/{model}"
             row = db.execute("SELECT arrival FROM token WHERE bucket = ?", (bucket,)).fetchone()
             at, arrival = next_token(row[0] if row else 0.0, now, present.submit_per_s)

@@ -45,6 +45,7 @@ from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
+from wanspec.strays import Strays, nothing_left
 from wanspec.task import (
     Command,
     Fetch,
@@ -106,6 +107,7 @@ class Runner:
         watch: Callable[[Change], None] = lambda change: None,
         budget: Budget | None = None,
         manner: Manner | None = None,
+        strays: Callable[[], Awaitable[list[Work]]] = nothing_left,
     ) -> None:
         self._ledger = ledger
         self._artifacts = artifacts
@@ -130,6 +132,7 @@ class Runner:
         self._dispatcher: LocalDispatcher[Work]
         self._budget = budget or Budget(contract, Caps(), {})
         self._manner = manner or Manner()
+        self._strays = Strays(strays, self._offer)
         self._unsent: set[str] = set()
         self._has_failed_fast = False
         self._works: list[Work] = []
@@ -167,6 +170,8 @@ class Runner:
             self._halted_by(error)
         for work in self._works:
             self.outcome.states[work.key] = work.state
+            # Whoever took the job over has found its task by now: then it is no orphan.
+            self.outcome.orphans = [each for each in self.outcome.orphans if each not in work.state.task_ids]
         return self.outcome
 
     def _offer(self, works: Sequence[Work]) -> None:
@@ -264,7 +269,9 @@ class Runner:
                     work.key,
                     work.seen,
                     event,
-                    frees_seat=holds_seat(before) and not holds_seat(after),
+                    # Looked for and not there: nothing runs that others would have to wait for.
+                    frees_seat=holds_seat(before)
+                    and (not holds_seat(after) or (searched_out and not after.candidates)),
                     answered=searched_out or after.phase is Phase.WAITING,
                 )
             except LedgerConflict:
@@ -364,6 +371,7 @@ class Runner:
             )
             if wait is None:
                 break
+            await self._strays.heed(wait, work.job.model, self._policy(work.job.model), now)
             if not await self._line.sleep_until(wait.at):
                 return None
         before, work.state = work.state, evolve(work.state, began)
