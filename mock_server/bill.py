@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from typing import Any, NamedTuple
 
 from mock_server.tasks import Task
@@ -113,16 +114,20 @@ class Bill:
 
     def as_json(self, tasks: Iterable[Task], at_once: Iterable[Task], region: str) -> dict[str, Any]:
         """The sums over tasks that are there and those that are gone."""
+        self.catch_up(tasks, at_once, region)
+        return _as_json(self._live, self._gone)
+
+    def catch_up(self, tasks: Iterable[Task], at_once: Iterable[Task], region: str, most: int | None = None) -> bool:
+        """Look at tasks that have moved, at so many at most; whether that were all."""
         if self._shares is None or region != self._region:
             self._live, self._shares, self._region = _Sums(), {}, region
             self._moved = {task.id: task for each in (tasks, at_once) for task in each}
-        for task in self._moved.values():
-            if (before := self._shares.get(task.id)) is not None:
+        for task_id in [*islice(self._moved, most)]:
+            if (before := self._shares.get(task_id)) is not None:
                 self._live.add(before, -1)
-            share = self._shares[task.id] = self._share(task, region)
+            share = self._shares[task_id] = self._share(self._moved.pop(task_id), region)
             self._live.add(share)
-        self._moved = {}
-        return _as_json(self._live, self._gone)
+        return not self._moved
 
     def dump(self) -> dict[str, Any]:
         return _as_json(self._gone)

@@ -9,11 +9,13 @@ GET/POST clock · GET/PUT state · POST reset · GET files/{id}/{file}
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatchcase
-from itertools import islice
+from itertools import islice, takewhile
+from operator import attrgetter
 from typing import Any
 
 from aiohttp import web
@@ -35,6 +37,8 @@ from wanspec.contract.openapi import openapi
 
 __all__ = ["add_control"]
 
+#: tasks whose prices are looked up before others have their turn
+BILLED_AT_ONCE = 500
 #: letters of a prompt that a list shows
 PROMPT_CHARS = 500
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -113,8 +117,11 @@ class Control:
         wanted = {name: query[name] for name in ("model", "state", "account", "key") if name in query}
         since, offset = number(query.get("since"), 0), number(query.get("offset"), 0)
         end = offset + number(query["limit"], 0) if "limit" in query else None
-        newest = (each for each in reversed(self._service.queues.tasks.values()) if each.number > since)
-        found = [*islice((each for each in newest if _fits(each, wanted)), offset, end)]
+        newest: Iterator[Task] = reversed(self._service.queues.tasks.values())
+        newest = takewhile(lambda each: each.number > since, newest) if since else newest
+        if (there := self._service.queues.by_state.get(wanted.get("state", ""))) is not None and len(wanted) == 1:
+            end = there if end is None else min(end, there)  # so that the last one found ends the search
+        found = [*islice(_fitting(newest, wanted), offset, max(end, offset) if end is not None else None)]
         is_brief = query.get("brief") == "1"
         return web.json_response({"tasks": [self._task(each, request, brief=is_brief) for each in reversed(found)]})
 
@@ -174,8 +181,14 @@ class Control:
         }  # fmt: skip
 
     async def bill(self, _: web.Request) -> web.StreamResponse:
-        self._service.queues.advance(self._clock.now())
-        return web.json_response(self._service.bill())
+        service = self._service
+        service.queues.advance(self._clock.now())
+        is_done = False
+        while not is_done:
+            there = service.queues.tasks.values(), service.queues.at_once.values()
+            is_done = service.ledger.catch_up(*there, service.region, BILLED_AT_ONCE)
+            await asyncio.sleep(0)  # a hundred thousand prices take a second: calls of clients go first
+        return web.json_response(service.bill())
 
     async def verdict(self, request: web.Request) -> web.StreamResponse:
         done, downloads = request.query.get("done") == "1", request.query.get("downloads") != "0"
@@ -296,11 +309,18 @@ class Control:
         return web.json_response(openapi(self._service.contract))
 
 
-def _fits(task: Task, wanted: dict[str, str]) -> bool:
-    if not wanted:
-        return True
-    said = {"model": task.model, "state": task.status, "account": task.account, "key": task.key_alias}
-    return all(said[name] == pattern or fnmatchcase(said[name], pattern) for name, pattern in wanted.items())
+def _fitting(tasks: Iterator[Task], wanted: dict[str, str]) -> Iterator[Task]:
+    """Those that fit every glob."""
+    names = {"model": "model", "state": "status", "account": "account", "key": "key_alias"}
+    for name, pattern in wanted.items():
+        tasks = _fitting_one(tasks, attrgetter(names[name]), pattern)
+    return tasks
+
+
+def _fitting_one(tasks: Iterator[Task], said: Callable[[Task], str], pattern: str) -> Iterator[Task]:
+    if set(pattern) & set("*?["):
+        return (each for each in tasks if fnmatchcase(said(each), pattern))
+    return (each for each in tasks if said(each) == pattern)
 
 
 def _no_task(request: web.Request) -> web.StreamResponse:

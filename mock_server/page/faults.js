@@ -107,11 +107,11 @@ function fill(node, each) {
     return;
   }
   const { when, then } = each.rule;
-  const { on, ...limits } = when;
+  const { on, first: times, ...limits } = when;
   const { do: name, ...more } = then;
   say(what, `${on} → ${name}`);
   say(hits, `${each.struck} struck of ${each.fitted}${each.spent ? ", spent" : ""}`);
   node.dataset.spent = each.spent;
-  const words = Object.entries({ ...limits, ...more }).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(", ") : value}`);
+  const words = Object.entries({ ...(times === undefined ? {} : { times }), ...limits, ...more }).map(([key, value]) => `${key} ${Array.isArray(value) ? value.join(", ") : value}`);
   say(whose, [each.by_hand ? "added by hand" : "of the scenario", ...words].join(" · "));
 }

@@ -98,7 +98,7 @@ export class Tasks {
     else if (isDead) cell.replaceChildren(el("span", { class: "thumb dead", title: "its link has expired" }, "expired"));
     else if (isVideo(link)) cell.replaceChildren(el("span", { class: "thumb video", title: "a video: open the task to play it" }, "▶"));
     else {
-      const image = el("img", { class: "thumb", src: lookAt(link), alt: "", loading: "lazy", decoding: "async", width: 44, height: 44 });
+      const image = el("img", { class: "thumb", src: lookAt(link), alt: "", loading: "lazy", decoding: "async", width: 38, height: 38 });
       cell.replaceChildren(...[image, many].filter(Boolean));
     }
   }
