@@ -3,7 +3,8 @@
     async with MockServer() as server:          # a free port on loopback
         client = MyClient(base_url=server.base_url)
 
-Control is under `/_mock/`. Bound to loopback unless told otherwise, and nothing that a request names is ever fetched.
+Control is under `/_mock/`, a page for people at `/`. Bound to loopback unless told otherwise, and nothing that a request names
+is ever fetched.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ NO_QUERY: Mapping[str, str] = {}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def make_app(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> web.Application:
+def make_app(service: Service, clock: Clock, wire: Wire, waiting: Waiting, host: str) -> web.Application:
     """The application; the clock is read once for each request."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SERVICE] = service
-    add_control(app, service, clock)
+    add_control(app, service, clock, wire, host)
     app.on_response_prepare.append(_dated(clock))
     app.router.add_post("/_upload", _uploader(service, clock, wire))
     app.router.add_route("*", "/{path:.*}", _handler(service, clock, wire, waiting))
@@ -143,7 +144,7 @@ class MockServer:
     async def __aenter__(self) -> MockServer:
         wire = Wire(self._go_down)
         self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
-        app = make_app(self.service, self.clock, wire, self._waiting)
+        app = make_app(self.service, self.clock, wire, self._waiting, self._host)
         app.middlewares.append(_noting(self.errors))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()

@@ -1,43 +1,64 @@
 """The control surface of a running mock, all under `/_mock/`: look at it, reset it, change what it will do.
 
-GET health · GET tasks[?model=&state=&account=&key=&since=&limit=] · POST tasks/{id} · GET bill · GET requests[?…]
-GET verdict[?done=1&downloads=0] · GET/PUT scenario[?name=] · GET scenarios · GET/POST clock · GET/PUT state · POST reset
+GET health · GET tasks[?model=&state=&account=&key=&since=&limit=&offset=&brief=1] · GET/POST tasks/{id} · GET bill
+GET requests[?…] · GET verdict[?done=1&downloads=0] · GET/POST/DELETE faults · GET/PUT scenario[?name=] · GET scenarios
+GET/POST clock · GET/PUT state · POST reset · GET files/{id}/{file}
+
+`health` has revisions: of tasks, calls and rules. While one stays as it is, what it stands for need not be asked for again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatchcase
+from itertools import islice, takewhile
+from operator import attrgetter
 from typing import Any
 
 from aiohttp import web
 
-from mock_server.answers import number
+from mock_server import front
+from mock_server.answers import Call, number
 from mock_server.clock import Clock
+from mock_server.door import prompt_of
+from mock_server.guard import forbidden
 from mock_server.library import names, read_named
-from mock_server.reading import scenario_as_json, scenario_from, scenario_from_text
+from mock_server.reading import rule_as_json, rule_from, scenario_as_json, scenario_from, scenario_from_text
 from mock_server.rows import code_of, text_of
+from mock_server.rules import EFFECTS, is_at_home
 from mock_server.service import Service
 from mock_server.state import dumped, restored
 from mock_server.tasks import STATES, Task
+from mock_server.wire import Wire
 from wanspec.contract.openapi import openapi
 
 __all__ = ["add_control"]
 
+#: tasks whose prices are looked up before others have their turn
+BILLED_AT_ONCE = 500
+#: letters of a prompt that a list shows
+PROMPT_CHARS = 500
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def add_control(app: web.Application, service: Service, clock: Clock) -> None:
-    """Add the control routes to an application."""
-    control = Control(service, clock)
+def add_control(app: web.Application, service: Service, clock: Clock, wire: Wire, bound: str) -> None:
+    """Add the control routes, and the page, to an application that listens on the host `bound`."""
+    control = Control(service, clock, wire)
     for method, path, handler in (
         ("GET", "/_mock/health", control.health),
         ("GET", "/_mock/tasks", control.tasks),
+        ("GET", "/_mock/tasks/{id}", control.task),
         ("POST", "/_mock/tasks/{id}", control.force),
+        ("GET", "/_mock/files/{id}/{file}", control.file),
         ("GET", "/_mock/bill", control.bill),
         ("GET", "/_mock/verdict", control.verdict),
         ("GET", "/_mock/requests", control.requests),
+        ("GET", "/_mock/faults", control.faults),
+        ("POST", "/_mock/faults", control.add_fault),
+        ("DELETE", "/_mock/faults", control.clear_faults),
         ("POST", "/_mock/reset", control.reset),
         ("GET", "/_mock/scenario", control.scenario),
         ("PUT", "/_mock/scenario", control.change),
@@ -46,15 +67,18 @@ def add_control(app: web.Application, service: Service, clock: Clock) -> None:
         ("POST", "/_mock/clock", control.move),
         ("GET", "/_mock/state", control.dump),
         ("PUT", "/_mock/state", control.restore),
-        ("GET", "/openapi.json", control.document),
+        *front.PATHS,
     ):
-        app.router.add_route(method, path, _told(handler))
+        app.router.add_route(method, path, _told(handler, bound))
+    app.router.add_route("GET", "/openapi.json", control.document)
 
 
-def _told(handler: Handler) -> Handler:
-    """A mistake of whoever controls comes back as 400 and a sentence."""
+def _told(handler: Handler, bound: str) -> Handler:
+    """A mistake of whoever controls comes back as 400 and a sentence, a foreign page's call as 403."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        if why := forbidden(request.method, request.headers, bound):
+            return web.json_response({"error": why}, status=403)
         try:
             return await handler(request)
         except (ValueError, TypeError, UnicodeDecodeError) as error:
@@ -66,15 +90,24 @@ def _told(handler: Handler) -> Handler:
 class Control:
     """The handlers, over one service and its clock."""
 
-    def __init__(self, service: Service, clock: Clock) -> None:
+    def __init__(self, service: Service, clock: Clock, wire: Wire) -> None:
         self._service = service
         self._clock = clock
+        self._wire = wire
+        #: tells this mock from an earlier one at the same address
+        self._instance = os.urandom(6).hex()
 
     async def health(self, _: web.Request) -> web.StreamResponse:
-        service = self._service
-        return web.json_response(
-            {"ok": True, "now": self._clock.now(), "models": len(service.contract.models), "calls": service.calls}
-        )
+        service, clock = self._service, self._now()
+        age = service.generation
+        return web.json_response({
+            "ok": True, "now": clock["now"], "models": len(service.contract.models), "calls": service.calls,
+            "instance": self._instance, "clock": clock, "tasks": service.queues.by_state,
+            "revisions": {
+                "tasks": f"{age}.{service.queues.moves}", "calls": f"{age}.{service.journal.count}",
+                "rules": f"{age}.{service.rules.changes}",
+            },
+        })  # fmt: skip
 
     # ---- tasks
 
@@ -82,11 +115,32 @@ class Control:
         self._service.queues.advance(self._clock.now())
         query = request.query
         wanted = {name: query[name] for name in ("model", "state", "account", "key") if name in query}
-        since = number(query.get("since"), 0)
-        found = [each for each in self._service.queues.tasks.values() if each.number > since and _fits(each, wanted)]
-        if "limit" in query:
-            found = found[max(len(found) - number(query["limit"], 0), 0) :]
-        return web.json_response({"tasks": [self._task(each, request) for each in found]})
+        since, offset = number(query.get("since"), 0), number(query.get("offset"), 0)
+        end = offset + number(query["limit"], 0) if "limit" in query else None
+        newest: Iterator[Task] = reversed(self._service.queues.tasks.values())
+        newest = takewhile(lambda each: each.number > since, newest) if since else newest
+        if (there := self._service.queues.by_state.get(wanted.get("state", ""))) is not None and len(wanted) == 1:
+            end = there if end is None else min(end, there)  # so that the last one found ends the search
+        found = [*islice(_fitting(newest, wanted), offset, max(end, offset) if end is not None else None)]
+        is_brief = query.get("brief") == "1"
+        return web.json_response({"tasks": [self._task(each, request, brief=is_brief) for each in reversed(found)]})
+
+    async def task(self, request: web.Request) -> web.StreamResponse:
+        """One task, with what a client is told when it asks for it."""
+        now = self._clock.now()
+        self._service.queues.advance(now)
+        task = self._service.queues.tasks.get(request.match_info["id"])
+        if task is None:
+            return _no_task(request)
+        told = self._service.told(task, _origin(request), now)
+        return web.json_response({**self._task(task, request), "told": told})
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """A result by its signed link, for a person who watches: in no journal, and struck by no rule."""
+        path = request.path.replace("/_mock/files/", "/_results/", 1)
+        stores = (self._service.queues.tasks, self._service.queues.at_once)
+        call = Call(method="GET", path=path, query=request.query)
+        return await self._wire.send(request, self._service.results.download(call, path, stores, self._clock.now()))
 
     async def force(self, request: web.Request) -> web.StreamResponse:
         """Put a task into a state: {"state", and for FAILED perhaps "row", or "code" and "message"}."""
@@ -94,7 +148,7 @@ class Control:
         self._service.queues.advance(now)
         task = self._service.queues.tasks.get(request.match_info["id"])
         if task is None:
-            return web.json_response({"error": f"there is no task {request.match_info['id']!r}"}, status=404)
+            return _no_task(request)
         data = await _object(request)
         if unknown := sorted(set(data) - {"state", "row", "code", "message"}):
             raise ValueError(f"a state is given with state, row, code, message; not with {', '.join(unknown)}")
@@ -112,11 +166,14 @@ class Control:
         self._clock.tell()
         return web.json_response(self._task(task, request))
 
-    def _task(self, task: Task, request: web.Request) -> dict[str, Any]:
+    def _task(self, task: Task, request: web.Request, *, brief: bool = False) -> dict[str, Any]:
+        """A task as data; when brief without its request, which may hold whole files."""
         money = self._service.charge(task)
-        links = self._service.links(task, f"{request.scheme}://{request.host}", self._clock.now())
+        links = self._service.links(task, _origin(request), self._clock.now())
+        body = {} if brief else {"request": task.body}
         return {
-            "task_id": task.id, "number": task.number, "model": task.model, "state": task.status, "request": task.body,
+            "task_id": task.id, "number": task.number, "model": task.model, "state": task.status, **body,
+            "prompt": prompt_of(task.body)[:PROMPT_CHARS], "due_at": task.due_at,
             "fingerprint": task.fingerprint, "key_alias": task.key_alias, "account": task.account,
             "created_at": task.created_at, "started_at": task.started_at, "ended_at": task.ended_at,
             "charge": money["amount"] if money and money["state"] == "charged" else None, "money": money,
@@ -124,8 +181,14 @@ class Control:
         }  # fmt: skip
 
     async def bill(self, _: web.Request) -> web.StreamResponse:
-        self._service.queues.advance(self._clock.now())
-        return web.json_response(self._service.bill())
+        service = self._service
+        service.queues.advance(self._clock.now())
+        is_done = False
+        while not is_done:
+            there = service.queues.tasks.values(), service.queues.at_once.values()
+            is_done = service.ledger.catch_up(*there, service.region, BILLED_AT_ONCE)
+            await asyncio.sleep(0)  # a hundred thousand prices take a second: calls of clients go first
+        return web.json_response(service.bill())
 
     async def verdict(self, request: web.Request) -> web.StreamResponse:
         done, downloads = request.query.get("done") == "1", request.query.get("downloads") != "0"
@@ -137,13 +200,42 @@ class Control:
             kind=query.get("kind"),
             model=query.get("model"),
             task_id=query.get("task_id"),
-            status=number(query["status"], -1) if "status" in query else None,
+            status=query.get("status"),
             since=number(query.get("since"), 0),
             limit=number(query["limit"], 0) if "limit" in query else None,
         )
         return web.json_response({"requests": [each.as_json() for each in found]})
 
     # ---- what it shall do
+
+    async def faults(self, _: web.Request) -> web.StreamResponse:
+        """What can be done and what it does when; what is active now."""
+        rows = self._service.contract.faults.by_id
+        surfaces = [
+            {
+                "on": on,
+                "faults": list(effects),
+                "rows": [name for name, row in rows.items() if is_at_home(on, row.phases)],
+            }
+            for on, effects in EFFECTS.items()
+        ]
+        catalogue = [
+            {"id": name, "http": row.http[0], "code": code_of(row, row.http[0]), "message": text_of(row)}
+            for name, row in rows.items()
+        ]
+        rules = self._service.rules
+        active = [{**each, "rule": rule_as_json(each["rule"])} for each in rules.active()]
+        return web.json_response({"surfaces": surfaces, "rows": catalogue, "active": active, "asked": rules.asked()})
+
+    async def add_fault(self, request: web.Request) -> web.StreamResponse:
+        """One more rule beside the scenario: {"on", "do", "times", "skip"}, or {"when", "then"}; others keep their counts."""
+        self._service.rules.add(rule_from(await _object(request)))
+        return await self.faults(request)
+
+    async def clear_faults(self, request: web.Request) -> web.StreamResponse:
+        """Forget what was added, and what clients have asked for; the rules of the scenario stay."""
+        self._service.rules.clear()
+        return await self.faults(request)
 
     async def reset(self, _: web.Request) -> web.StreamResponse:
         self._service.reset()
@@ -217,9 +309,26 @@ class Control:
         return web.json_response(openapi(self._service.contract))
 
 
-def _fits(task: Task, wanted: dict[str, str]) -> bool:
-    said = {"model": task.model, "state": task.status, "account": task.account, "key": task.key_alias}
-    return all(fnmatchcase(said[name], pattern) for name, pattern in wanted.items())
+def _fitting(tasks: Iterator[Task], wanted: dict[str, str]) -> Iterator[Task]:
+    """Those that fit every glob."""
+    names = {"model": "model", "state": "status", "account": "account", "key": "key_alias"}
+    for name, pattern in wanted.items():
+        tasks = _fitting_one(tasks, attrgetter(names[name]), pattern)
+    return tasks
+
+
+def _fitting_one(tasks: Iterator[Task], said: Callable[[Task], str], pattern: str) -> Iterator[Task]:
+    if set(pattern) & set("*?["):
+        return (each for each in tasks if fnmatchcase(said(each), pattern))
+    return (each for each in tasks if said(each) == pattern)
+
+
+def _no_task(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"error": f"there is no task {request.match_info['id']!r}"}, status=404)
+
+
+def _origin(request: web.Request) -> str:
+    return f"{request.scheme}://{request.host}"
 
 
 async def _object(request: web.Request) -> dict[str, Any]:

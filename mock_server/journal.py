@@ -10,6 +10,7 @@ import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any
 
 from mock_server.answers import Answer, Call
@@ -91,19 +92,22 @@ class Journal:
         *,
         kind: str | None = None,
         model: str | None = None,
-        status: int | None = None,
+        status: int | str | None = None,
         task_id: str | None = None,
         since: int = 0,
         limit: int | None = None,
     ) -> list[Entry]:
-        """The kept entries that fit, oldest first: those after number `since`, of them the last `limit`."""
+        """The kept entries that fit, oldest first: those after number `since`, of them the last `limit`.
+
+        `model` is a glob; `status` is one, or a class of them: 4xx.
+        """
         found = [
             each
             for each in self._entries
             if each.n > since
             and kind in (None, each.kind)
-            and model in (None, each.model)
-            and status in (None, each.status)
+            and (model is None or fnmatchcase(each.model, model))
+            and (status is None or str(status) in (str(each.status), f"{each.status // 100}xx"))
             and task_id in (None, each.task_id)
         ]
         return found if limit is None else found[max(len(found) - limit, 0) :]

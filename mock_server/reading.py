@@ -17,7 +17,7 @@ from mock_server.rules import SURFACES, Rule, Then, When
 from mock_server.scenario import ClockSetting, Fault, Key, Limits, LogNormal, Scenario, Times
 from wanspec.contract.text import place_in, read_yaml
 
-__all__ = ["BadScenario", "scenario_as_json", "scenario_from", "scenario_from_text"]
+__all__ = ["BadScenario", "rule_as_json", "rule_from", "scenario_as_json", "scenario_from", "scenario_from_text"]
 
 Path = tuple[str | int, ...]
 Read = Callable[[Any, Path], Any]
@@ -62,8 +62,25 @@ def scenario_from_text(text: bytes | str, name: str, base: Scenario | None = Non
 def scenario_as_json(scenario: Scenario) -> dict[str, Any]:
     """Every setting of a scenario as data that `scenario_from` reads; of rules only what was said."""
     data = {field.name: _plain(getattr(scenario, field.name)) for field in dataclasses.fields(Scenario)}
-    data["rules"] = [{"when": _said(rule.when), "then": _said(rule.then)} for rule in scenario.rules]
+    data["rules"] = [rule_as_json(rule) for rule in scenario.rules]
     return data
+
+
+def rule_as_json(rule: Rule) -> dict[str, Any]:
+    """A rule as data that `rule_from` reads; only what was said."""
+    return {"when": _said(rule.when), "then": _said(rule.then)}
+
+
+def rule_from(data: Any) -> Rule:
+    """A rule out of {"when", "then"}, or of its short form {"on", "do", "times", "skip"}.
+
+    Raises:
+        BadScenario: a name or a value is wrong; the message says where.
+    """
+    if isinstance(data, Mapping) and "when" not in data:
+        fault: Fault = _record(data, (), Fault, "a fault", FAULT, needs=("on", "do"))
+        return fault.as_rule()
+    return _rule(data, ())
 
 
 def _plain(value: Any) -> Any:

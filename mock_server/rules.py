@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from mock_server.answers import Seeded
 
-__all__ = ["EFFECTS", "SURFACES", "AskedWrongly", "Rule", "Rulebook", "Subject", "Then", "When", "check_rule"]
+__all__ = [
+    "EFFECTS", "SURFACES", "AskedWrongly", "Rule", "Rulebook", "Subject", "Then", "When", "check_rule", "is_at_home",
+]  # fmt: skip
 
 _ON_THE_WAY = ("drop", "reset", "hang", "slow", "garbage", "truncate", "429", "500", "502", "503", "504")
 #: what can be done, by what it happens on; on all of them also any row of the error catalogue that is at home there
@@ -140,44 +142,114 @@ class _Asked:
     left: int
 
 
-class Rulebook:
-    """The rules of a scenario with their counts, and what clients have asked for."""
+#: a rule, how many calls fitted it, how many it struck
+ByHand = tuple[Rule, int, int]
 
-    def __init__(self, rules: tuple[Rule, ...], seeded: Seeded, rows: Mapping[str, Any]) -> None:
-        self._rules = rules
+
+class Rulebook:
+    """The rules of a scenario with their counts, what a person has added by hand, and what clients have asked for."""
+
+    def __init__(
+        self, rules: tuple[Rule, ...], seeded: Seeded, rows: Mapping[str, Any], by_hand: tuple[ByHand, ...] = ()
+    ) -> None:
+        self._rules = list(rules)
         self._seeded = seeded
         self._rows = rows
         self._on: dict[str, list[int]] = {}
         for index, rule in enumerate(rules):
             self._on.setdefault(rule.when.on, []).append(index)
+        #: of each rule: calls that fitted it, and those that it struck
         self.counts = [0] * len(rules)
+        self.struck = [0] * len(rules)
+        #: how often anything here has changed or struck
+        self.changes = 0
+        self._of_scenario = len(rules)
         self._asked: dict[tuple[str, str], list[_Asked]] = {}
         self._heard: dict[tuple[str, str], None] = {}
+        for rule, count, struck in by_hand:
+            self.add(rule)
+            self.counts[-1], self.struck[-1] = count, struck
 
     def pick(self, subject: Subject) -> Then | None:
         """What happens to a call; it is counted."""
-        found, by_chance = None, None
+        found = by_chance = None
         for index in self._on.get(subject.on, ()):
             when = self._rules[index].when
-            if not subject.fits(when):
+            if not subject.fits(when) or (found is not None and found >= self._of_scenario <= index):
                 continue
             self.counts[index] += 1
             if not when.counts_in(self.counts[index]):
                 continue
             if when.probability is None:
-                found = found or self._rules[index].then
+                found = index if found is None else found
             elif by_chance is None and self._seeded.share(f"rule/{index}/{self.counts[index]}") < when.probability:
-                by_chance = self._rules[index].then
+                by_chance = index
         asked = self._asked.get((subject.key, subject.on)) if self._asked else None
         for each in asked or ():
             if each.left > 0:
                 each.left -= 1
+                self.changes += 1
                 return each.then
-        return found or by_chance
+        chosen = found if found is not None else by_chance
+        if chosen is None:
+            return None
+        self.struck[chosen] += 1
+        self.changes += 1
+        return self._rules[chosen].then
 
     def has(self, on: str) -> bool:
         """Whether anything may happen on a surface."""
         return on in self._on or bool(self._asked)
+
+    def add(self, rule: Rule) -> None:
+        """One more rule, by hand: before those of the scenario, and after others by hand, which all strike in turn.
+
+        It counts from the next call on that none before it strikes.
+
+        Raises:
+            ValueError: the catalogue has no such row, or has it for another surface.
+        """
+        check_rule(rule, self._rows)
+        order = self._on.setdefault(rule.when.on, [])
+        order.insert(sum(index >= self._of_scenario for index in order), len(self._rules))
+        self._rules.append(rule)
+        self.counts.append(0)
+        self.struck.append(0)
+        self.changes += 1
+
+    def clear(self) -> None:
+        """Forget what was added by hand, and what clients have asked for."""
+        for on, indices in self._on.items():
+            self._on[on] = [index for index in indices if index < self._of_scenario]
+        self._on = {on: indices for on, indices in self._on.items() if indices}
+        for each in (self._rules, self.counts, self.struck):
+            del each[self._of_scenario :]
+        self._asked.clear()
+        self.changes += 1
+
+    @property
+    def by_hand(self) -> tuple[ByHand, ...]:
+        """What was added by hand, for the book of another scenario to go on with."""
+        return tuple(zip(self._rules, self.counts, self.struck, strict=True))[self._of_scenario :]
+
+    def active(self) -> list[dict[str, Any]]:
+        """Every rule: whose it is, how many calls fitted and were struck, whether it is spent."""
+        return [
+            {
+                "by_hand": index >= self._of_scenario, "rule": rule, "fitted": self.counts[index],
+                "struck": self.struck[index], "spent": _is_spent(rule, self.counts[index]),
+            }
+            for index, rule in enumerate(self._rules)
+        ]  # fmt: skip
+
+    def asked(self) -> list[dict[str, Any]]:
+        """What clients have asked for and have not had yet."""
+        return [
+            {"key_alias": key, "on": on, "do": each.then.do, "left": each.left}
+            for (key, on), waiting in self._asked.items()
+            for each in waiting
+            if each.left
+        ]
 
     def ask(self, key: str, text: str) -> None:
         """Take what a client asks for: `create=lost; poll=500x2; run=NAME`. The same text of a key is heard once.
@@ -196,6 +268,7 @@ class Rulebook:
             waiting = self._asked.setdefault((key, on), [])
             waiting[:] = [each for each in waiting if each.left > 0]
             waiting.append(asked)
+            self.changes += 1
 
     def _read(self, item: str) -> tuple[str, _Asked]:
         on, _, what = item.partition("=")
@@ -214,20 +287,33 @@ class Rulebook:
     # ---- as data
 
     def dump(self) -> dict[str, Any]:
-        asked = [
-            [key, on, each.then.do, each.left]
-            for (key, on), waiting in self._asked.items()
-            for each in waiting
-            if each.left
-        ]
-        return {"counts": self.counts, "asked": asked, "heard": [list(each) for each in self._heard]}
+        return {
+            "counts": self.counts,
+            "struck": self.struck,
+            "by_hand": [asdict(rule) for rule in self._rules[self._of_scenario :]],
+            "asked": [list(each.values()) for each in self.asked()],
+            "heard": [list(each) for each in self._heard],
+        }
 
     def load(self, data: dict[str, Any]) -> None:
+        for rule in data.get("by_hand", ()):
+            self.add(Rule(when=When(**_tuples(rule["when"])), then=Then(**_tuples(rule["then"]))))
         self.counts = list(data["counts"])
+        self.struck = list(data.get("struck", [0] * len(self.counts)))
         self._heard = dict.fromkeys((key, text) for key, text in data["heard"])
         for key, on, do, left in data["asked"]:
             then = Then(do=do, delay_s=1.0 if do == "delay" else 0.0)
             self._asked.setdefault((key, on), []).append(_Asked(then=then, left=left))
+
+
+def _is_spent(rule: Rule, count: int) -> bool:
+    """Whether a rule that has counted so many calls can strike no more."""
+    when, count = rule.when, count - rule.when.after
+    return (when.first is not None and count >= when.first) or (bool(when.nth) and count >= max(when.nth))
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
 
 def check_rule(rule: Rule, rows: Mapping[str, Any]) -> None:
@@ -242,9 +328,14 @@ def check_rule(rule: Rule, rows: Mapping[str, Any]) -> None:
     if do not in rows:
         raise ValueError(f"no fault {do!r} on {on!r}, and the error catalogue has no such row; there is {_offer(on)}")
     phases = rows[do].phases
-    at_home = {PHASES.get(on, on)} | ({"subresult"} if on == "task" else set()) | ({"list"} if on == "quota" else set())
-    if not at_home & set(phases):
+    if not is_at_home(on, phases):
         raise ValueError(f"the row {do!r} is none of {on}; it is one of {', '.join(phases)}")
+
+
+def is_at_home(on: str, phases: tuple[str, ...]) -> bool:
+    """Whether a row of these phases can be an answer on a surface."""
+    homes = {PHASES.get(on, on)} | ({"subresult"} if on == "task" else set()) | ({"list"} if on == "quota" else set())
+    return bool(homes & set(phases))
 
 
 def _offer(on: str) -> str:

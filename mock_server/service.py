@@ -55,6 +55,11 @@ class Service:
         self.journal.watchers.append(self.judge.see)
         self._shape_of = shape_of
         self._rows = contract.faults.by_id
+        #: how often the scenario was changed, or everything forgotten
+        self.generation = 0
+        self.queues: Queues
+        self.rules: Rulebook
+        self.maker: Maker
         self._scenario = scenario or Scenario()
         self.check_scenario(self._scenario)
         self.reset()
@@ -96,23 +101,25 @@ class Service:
     def use(self, scenario: Scenario) -> None:
         """Go on with another scenario; its seed counts from the next task on, its rules from the next call on."""
         before, self._scenario = self._scenario, scenario
+        self.generation += 1
         self._seeded.seed = scenario.seed
         self._accounts = Accounts(self.contract, scenario)
         if scenario.all_rules or before.all_rules:
-            self.rules = Rulebook(scenario.all_rules, self._seeded, self._rows)
+            self.rules = Rulebook(scenario.all_rules, self._seeded, self._rows, self.rules.by_hand)
         self.maker.use(scenario, self._accounts, self.rules)
 
     def reset(self) -> None:
         """Forget everything but the scenario."""
+        self.generation += 1
         self._seeded = Seeded(self._scenario.seed)
         self._accounts = Accounts(self.contract, self._scenario)
         self.rules = Rulebook(self._scenario.all_rules, self._seeded, self._rows)
-        self.queues = Queues(self._running_limit, self._kept_s, self._settle)
+        self.ledger = Bill(self.contract)
+        self.queues = Queues(self._running_limit, self._kept_s, self._settle, self.ledger.moved)
         self.results = Results(self._seeded, self.contract.service["upload"], self._shape_of)
         self.maker = Maker(self.contract, self.door, self.results, self._seeded)
         self.maker.use(self._scenario, self._accounts, self.rules)
         self.rates = Rates()
-        self.ledger = Bill(self.contract)
         self.journal.clear()
         self.judge.reset()
         self._seen = Seen()
@@ -254,7 +261,7 @@ class Service:
             return self._refuse("field_required", code=task.fault[0], message=task.fault[1])
         task.status, task.started_at, task.ended_at, task.is_at_once = "SUCCEEDED", now, now, True
         self.queues.add_at_once(task)
-        answer = self._result(call, task, now)
+        answer = self.told(task, call.origin, now)
         for name in ("task_id", "task_status", "submit_time", "scheduled_time", "end_time"):
             answer["output"].pop(name, None)
         return ok({**answer, "request_id": task.request_id})
@@ -313,11 +320,14 @@ class Service:
             return ok({"request_id": request_id, "output": {"task_id": task_id, "task_status": "UNKNOWN"}})
         if self._scenario.progress == "polls" and not task.is_over:
             self._polled(task, now)
-        if task.status != "SUCCEEDED":
-            variant = self.contract.models[task.model].variant(task.body)
-            output = task_body(task, self.contract, variant, failed_form=self._scenario.failed_form)
-            return ok({"request_id": request_id, "output": output})
-        return ok({"request_id": request_id, **self._result(call, task, now)})
+        return ok({"request_id": request_id, **self.told(task, call.origin, now)})
+
+    def told(self, task: Task, origin: str, now: float) -> dict[str, Any]:
+        """What is said of a task to whoever asks for it; to say it changes nothing."""
+        variant = self.contract.models[task.model].variant(task.body)
+        if task.status == "SUCCEEDED":
+            return result_body(task, self.contract, variant, self.links(task, origin, now))
+        return {"output": task_body(task, self.contract, variant, failed_form=self._scenario.failed_form)}
 
     def _polled(self, task: Task, now: float) -> None:
         """A task that moves by polls has been asked for once more; they are counted in each state."""
@@ -328,11 +338,6 @@ class Service:
             task.polls += task.status == "RUNNING"
         if task.status == "RUNNING" and task.polls > running:
             self.queues.finish(task, now)
-
-    def _result(self, call: Call, task: Task, now: float) -> dict[str, Any]:
-        """`output` and `usage` of a task that has succeeded."""
-        variant = self.contract.models[task.model].variant(task.body)
-        return result_body(task, self.contract, variant, self.links(task, call.origin, now))
 
     def links(self, task: Task, origin: str, now: float) -> dict[int, str]:
         """The signed addresses of what a task has made, by the number of the output."""

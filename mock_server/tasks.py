@@ -51,6 +51,8 @@ class Task:
     is_at_once: bool = False
     turn: int = 0
     polls: int = 0
+    #: when it moves by itself; None: by polls, by command, when a seat is free, or never
+    due_at: float | None = None
     #: outputs that will not be made, by number from 0, and why
     lost_parts: tuple[int, ...] = ()
     part_fault: tuple[str, str] = ("", "")
@@ -73,15 +75,23 @@ class Queues:
     """Every task, and the heap of what happens next."""
 
     def __init__(
-        self, running_limit: Callable[[str, str], int], kept_s: Callable[[], float], gone: Callable[[Task], None]
+        self,
+        running_limit: Callable[[str, str], int],
+        kept_s: Callable[[], float],
+        gone: Callable[[Task], None],
+        moved: Callable[[Task], None] = lambda task: None,
     ) -> None:
         self.tasks: dict[str, Task] = {}
         #: what was answered at once: there is no task to ask for, but files behind links
         self.at_once: dict[str, Task] = {}
         self.shelves: Shelves[Task] = Shelves()
+        #: how many tasks are in each state, and how often anything about a task has changed
+        self.by_state = dict.fromkeys(STATES, 0)
+        self.moves = 0
         self._limit = running_limit
         self._kept_s = kept_s
         self._gone = gone
+        self._moved = moved
         self._due: list[tuple[float, int, str, str, int]] = []
         self._fading: list[tuple[float, str]] = []
         self._ready: dict[Lane, deque[tuple[str, int]]] = {}
@@ -94,13 +104,20 @@ class Queues:
         self.shelves.add(task)
         lane = (task.account, task.model)
         self._open[lane] = self._open.get(lane, 0) + 1
+        self.by_state[task.status] += 1
+        self._note(task)
         if task.is_timed:
             self._push(task.created_at + task.pending_s, "ready", task)
         heapq.heappush(self._fading, (task.created_at + self._kept_s(), task.id))
 
     def add_at_once(self, task: Task) -> None:
         self.at_once[task.id] = task
+        self._note(task)
         heapq.heappush(self._fading, (task.created_at + self._kept_s(), task.id))
+
+    def _note(self, task: Task) -> None:
+        self.moves += 1
+        self._moved(task)
 
     def find(self, task_id: str) -> Task | None:
         """The task of an id, whether it is to be asked for or its result was the answer."""
@@ -134,6 +151,7 @@ class Queues:
 
     def ready(self, task: Task, at: float) -> None:
         """A task has waited long enough: it runs as soon as there is a seat."""
+        task.due_at = None
         lane = (task.account, task.model)
         self._ready.setdefault(lane, deque()).append((task.id, task.turn))
         self._start_ready(lane, at)
@@ -156,14 +174,18 @@ class Queues:
         """Put a task into a state, seat or no seat; from there it goes on as one of that state does."""
         lane, was, is_over = (task.account, task.model), task.status, status in OVER
         task.turn += 1
+        task.due_at = None
         self._running[lane] = self._running.get(lane, 0) + (status == "RUNNING") - (was == "RUNNING")
         self._open[lane] = self._open.get(lane, 0) + (was in OVER) - is_over
+        self.by_state[was] -= 1
+        self.by_state[status] += 1
         task.status, task.polls = status, 0
         task.ended_at = at if is_over else None
         if status == "PENDING":
             task.started_at = None
         elif task.started_at is None and status != "CANCELED":
             task.started_at = at
+        self._note(task)
         if task.is_timed and status == "PENDING":
             self._push(at + task.pending_s, "ready", task)
         elif task.is_timed and status == "RUNNING":
@@ -198,11 +220,14 @@ class Queues:
             return
         if self.tasks.pop(task_id, None) is not None:
             self.shelves.drop(task)
+            self.by_state[task.status] -= 1
+        self.moves += 1
         self.at_once.pop(task_id, None)
         self._gone(task)
 
     def _push(self, at: float, what: str, task: Task) -> None:
         self._order += 1
+        task.due_at = at
         heapq.heappush(self._due, (at, self._order, what, task.id, task.turn))
 
     # ---- as data
@@ -221,6 +246,7 @@ class Queues:
         for task in tasks:
             self.tasks[task.id] = task
             self.shelves.add(task)
+            self.by_state[task.status] += 1
             lane = (task.account, task.model)
             self._open[lane] = self._open.get(lane, 0) + (not task.is_over)
             self._running[lane] = self._running.get(lane, 0) + (task.status == "RUNNING")

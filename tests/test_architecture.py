@@ -36,7 +36,7 @@ LAYERS = {
 MOCK_CORE = [
     f"mock_server.{name}"
     for name in (
-        "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "journal", "made", "making",
+        "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "guard", "journal", "made", "making",
         "manners", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service", "shapes", "shelf",
         "state", "tasks", "verdict",
     )

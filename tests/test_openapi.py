@@ -239,7 +239,7 @@ def names_of(value: Any) -> set[str]:
         return {"info", "openapi", "paths"}
     if "queues" in value:  # a state is for the mock's own eyes
         return {"version", "clock", "scenario"}
-    own = (each for name, each in value.items() if name not in ("request", "calls", *MONEY))
+    own = (each for name, each in value.items() if name not in ("request", "told", "calls", *MONEY))
     return set(value) | {name for each in own for name in names_of(each)}
 
 
@@ -505,8 +505,10 @@ async def browse(browser: Browser, clock: list[float]) -> None:
     for name in (
         "health",
         "tasks?state=*&limit=5",
+        "tasks?brief=1&offset=0",
+        f"tasks/{made['output']['task_id']}",
         "bill",
-        "requests?kind=poll",
+        "requests?kind=poll&status=2xx",
         "verdict?done=1",
         "scenario",
         "scenarios",
@@ -521,6 +523,17 @@ async def browse(browser: Browser, clock: list[float]) -> None:
     assert (await browser.ask("POST", task_path, json=forced))["fault"][0] == "DataInspectionFailed"
     assert "error" in await browser.ask("POST", task_path, json={"state": "DONE"})
     assert "error" in await browser.ask("POST", "/_mock/tasks/none", json=forced)
+    assert "error" in await browser.ask("GET", "/_mock/tasks/none")
+    assert (await browser.ask("POST", "/_mock/faults", json={"on": "poll", "do": "500"}))["active"][-1]["by_hand"]
+    by_rule = {"when": {"on": "poll", "model": "w*"}, "then": {"row": "rate_quota"}}
+    await browser.ask("POST", "/_mock/faults", json=by_rule)
+    assert "error" in await browser.ask("POST", "/_mock/faults", json={"on": "poll", "do": "nothing"})
+    await browser.ask("GET", "/_mock/faults")
+    assert not any(each["by_hand"] for each in (await browser.ask("DELETE", "/_mock/faults"))["active"])
+    for path, methods in DOCUMENT["paths"].items():
+        for method in methods if path.startswith("/_mock/") else ():
+            refused = await browser.ask(method.upper(), path.replace("{task_id}", "x"), headers={"Host": "other.test"})
+            assert "other.test" in refused["error"]
     assert "error" in await browser.ask("PUT", "/_mock/state", json={})
     assert await browser.ask("PUT", "/_mock/state", json=await browser.ask("GET", "/_mock/state")) == {"ok": True}
     policy = (await browser.ask("GET", f"{BASE}/uploads?action=getPolicy&model=x", headers=BEARER))["data"]

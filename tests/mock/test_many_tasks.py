@@ -53,6 +53,7 @@ def test_calls_cost_as_much_with_very_many_tasks_as_with_few() -> None:
         "list": lambda asked: asked.page(),
         "list of a model, page 5": lambda asked: asked.page(model_name=CLIP["model"], page_no="5"),
         "create": lambda asked: asked.create(),
+        "create, and see the bill": lambda asked: (asked.create(), asked.service.bill()),
         "limits": lambda asked: asked.call("GET", f"{BASE}/quotas", query={"model": CLIP["model"]}),
     }.items():
         before, after = (cost_us(lambda asked=asked, act=act: act(asked)) for asked in (few, many))

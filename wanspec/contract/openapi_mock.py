@@ -7,7 +7,7 @@ from typing import Any
 from wanspec.contract.model import Contract
 from wanspec.contract.openapi_files import said
 from wanspec.contract.openapi_replies import json_reply, record
-from wanspec.contract.openapi_scenario import change_schemas
+from wanspec.contract.openapi_scenario import EFFECTS, change_schemas, fault_schema
 
 __all__ = ["control_paths", "mock_schemas"]
 
@@ -29,39 +29,50 @@ MODES = ("real", "scaled", "step", "auto")
 
 def control_paths() -> dict[str, Schema]:
     """The controls, and this document."""
+    switch: Schema = {"type": "string", "enum": ["0", "1"]}
     requests = _control("get_requests", "The last calls of the API", "MockRequests")
     requests["parameters"] = _query(
-        kind=({"type": "string", "enum": list(KINDS)}, "of one kind"), model=(TEXT, "of one model"),
-        status=(WHOLE, "of one status"), task_id=(TEXT, "about one task"), since=(WHOLE, "after the call of this number"),
-        limit=(WHOLE, "the last ones only"),
+        kind=({"type": "string", "enum": list(KINDS)}, "of one kind"), model=(TEXT, "a glob"),
+        status=({"type": "string", "pattern": "^[1-5]([0-9]{2}|xx)$"}, "one, or a class as 4xx"),
+        task_id=(TEXT, "about one task"), since=(WHOLE, "after the call of this number"), limit=(WHOLE, "the last ones only"),
     )  # fmt: skip
     tasks = _control("get_tasks", "Every task with its request", "MockTasks")
     tasks["parameters"] = _query(
         model=(TEXT, "a glob"), state=(TEXT, "a glob"), account=(TEXT, "a glob"), key=(TEXT, "a glob on aliases"),
         since=(WHOLE, "after the task of this number"), limit=(WHOLE, "the last ones only"),
+        offset=(WHOLE, "without so many of the last"), brief=(switch | {"default": "0"}, "1: without the requests"),
     )  # fmt: skip
+    by_id: list[Schema] = [{"name": "task_id", "in": "path", "required": True, "schema": TEXT}]
+    task = _control("get_mock_task", "One task, with what a client is told of it", "MockTaskTold")
+    task["parameters"] = by_id
+    task["responses"]["404"] = json_reply("there is no such task", _ref("MockError"))
     force = _change("force_task", "Put a task into a state; it goes on from there", "MockTask", "MockForce")
-    force["parameters"] = [{"name": "task_id", "in": "path", "required": True, "schema": TEXT}]
+    force["parameters"] = by_id
     force["responses"]["404"] = json_reply("there is no such task", _ref("MockError"))
     put = _change("put_scenario", "Change some of the scenario", "MockScenario", "MockScenarioChange")
     put["parameters"] = _query(name=(TEXT, "of a ready-made scenario; then there is no body"))
     put["requestBody"]["required"] = False
     put["requestBody"]["content"]["application/yaml"] = {"schema": TEXT}
     verdict = _control("get_verdict", "What the clients have done wrong", "MockVerdict")
-    switch: Schema = {"type": "string", "enum": ["0", "1"]}
     verdict["parameters"] = _query(
         done=(switch | {"default": "0"}, "1: the clients have ended; what they have not done by now is left undone"),
         downloads=(switch | {"default": "1"}, "0: nobody need fetch results"),
     )
     clock = _control("get_clock", "What time it is, and how it goes", "MockClock")
     state = _control("get_state", "Everything that later answers depend on", "MockState")
-    return {
+    faults = {
+        "get": _control("get_faults", "What trouble there can be, and what is active", "MockFaults"),
+        "post": _change("post_fault", "One more rule; all others keep their counts", "MockFaults", "MockAddedRule"),
+        "delete": _control("delete_faults", "Forget what was added, and what clients have asked for", "MockFaults"),
+    }
+    paths: dict[str, Schema] = {
         "/_mock/health": {"get": _control("get_health", "Whether it is there, and its time", "MockHealth")},
         "/_mock/tasks": {"get": tasks},
-        "/_mock/tasks/{task_id}": {"post": force},
+        "/_mock/tasks/{task_id}": {"get": task, "post": force},
         "/_mock/bill": {"get": _control("get_bill", "What the account owes at list price", "MockBill")},
         "/_mock/verdict": {"get": verdict},
         "/_mock/requests": {"get": requests},
+        "/_mock/faults": faults,
         "/_mock/reset": {"post": _control("reset", "Forget everything but the scenario", "MockDone")},
         "/_mock/scenario": {"get": _control("get_scenario", "What it shall do", "MockScenario"), "put": put},
         "/_mock/scenarios": {
@@ -69,8 +80,11 @@ def control_paths() -> dict[str, Schema]:
         },
         "/_mock/clock": {"get": clock, "post": _change("post_clock", "Move the clock", "MockClock", "MockClockMove")},
         "/_mock/state": {"get": state, "put": _change("put_state", "Go on from a state", "MockDone", "MockState")},
-        "/openapi.json": {"get": _control("get_openapi", "This document", "MockDocument")},
     }
+    refused = json_reply("a page of another origin, or under a foreign host", _ref("MockError"))
+    for operation in (each for methods in paths.values() for each in methods.values()):
+        operation["responses"]["403"] = refused
+    return paths | {"/openapi.json": {"get": _control("get_openapi", "This document", "MockDocument")}}
 
 
 def _ref(schema: str) -> Schema:
@@ -108,8 +122,16 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
     )  # fmt: skip
     scenario = change_schemas(contract)
     return {
-        "MockHealth": record("`now` in epoch seconds; calls by kind.", ok=done, now=NUMBER, models=WHOLE, calls=counts),
+        "MockHealth": _health(contract, done, counts),
         "MockTask": _task(contract),
+        "MockTaskTold": {
+            "allOf": [
+                _ref("MockTask"),
+                record("", told=said(thing, "output, and usage where there is one"), request=thing),
+            ],
+        },
+        "MockFaults": _faults(),
+        "MockAddedRule": said({"anyOf": [_ref("MockRule"), fault_schema(contract)]}, "A rule, or its short form."),
         "MockTasks": record("In the order in which they were made.", tasks={"type": "array", "items": _ref("MockTask")}),
         "MockForce": _force(contract),
         "MockBill": _bill(),
@@ -134,6 +156,31 @@ def mock_schemas(contract: Contract) -> dict[str, Schema]:
         "MockState": record("Of this version of the mock only.", version=WHOLE, clock=thing, scenario=thing),
         "MockDocument": record("", openapi=TEXT, info=thing, paths=thing),
     }  # fmt: skip
+
+
+def _health(contract: Contract, done: Schema, counts: Schema) -> Schema:
+    states = [each for each in contract.service["statuses"] if each != "UNKNOWN"]
+    return record(
+        "`now` in epoch seconds; calls by kind, tasks by state. What a revision stands for is as it was while that is the same.",
+        ok=done, now=NUMBER, models=WHOLE, calls=counts, instance=said(TEXT, "of this mock, whatever its address"),
+        clock=_ref("MockClock"), tasks=record("", **dict.fromkeys(states, WHOLE)),
+        revisions=record("", tasks=TEXT, calls=TEXT, rules=TEXT),
+    )  # fmt: skip
+
+
+def _faults() -> Schema:
+    texts: Schema = {"type": "array", "items": TEXT}
+    surface = record("", on={"type": "string", "enum": list(EFFECTS)}, faults=texts, rows=texts)
+    row = record("", id=TEXT, http={"type": ["integer", "null"]}, code=TEXT, message=TEXT)
+    active = record(
+        "", by_hand={"type": "boolean"}, rule=_ref("MockRule"), fitted=said(WHOLE, "calls that it has counted"), struck=WHOLE,
+        spent=said({"type": "boolean"}, "it can strike no more"),
+    )  # fmt: skip
+    asked = record("By header, and not had yet.", key_alias=TEXT, on=TEXT, do=TEXT, left=MORE)
+    return record(
+        "", surfaces={"type": "array", "items": surface}, rows={"type": "array", "items": row},
+        active={"type": "array", "items": active}, asked={"type": "array", "items": asked},
+    )  # fmt: skip
 
 
 def _finding() -> Schema:
@@ -162,8 +209,10 @@ def _task(contract: Contract) -> Schema:
         "", state={"type": "string", "enum": ["reserved", "charged", "released"]}, amount=TEXT, currency=TEXT
     )
     return record(
-        "", task_id=TEXT, number=MORE, model=TEXT, state={"type": "string", "enum": list(contract.service["statuses"])},
-        request={"type": "object"}, fingerprint=said(TEXT, "of the request"), key_alias=TEXT, account=TEXT,
+        "", optional=["request"], task_id=TEXT, number=MORE, model=TEXT,
+        state={"type": "string", "enum": list(contract.service["statuses"])}, request={"type": "object"},
+        prompt=said(TEXT, "the first letters of every text that is one"), due_at=said(number_or_null, "when it moves by itself"),
+        fingerprint=said(TEXT, "of the request"), key_alias=TEXT, account=TEXT,
         created_at=NUMBER, started_at=number_or_null, ended_at=number_or_null, charge=text_or_null,
         money={"anyOf": [money, {"type": "null"}]},
         fault={"type": ["array", "null"], "prefixItems": [TEXT, TEXT], "description": "code and message of its failure"},

@@ -11,7 +11,7 @@ from wanspec.contract.model import Contract
 from wanspec.contract.openapi_files import said
 from wanspec.contract.openapi_replies import record
 
-__all__ = ["EFFECTS", "change_schemas", "doable"]
+__all__ = ["EFFECTS", "change_schemas", "doable", "fault_schema"]
 
 Schema = dict[str, Any]
 
@@ -126,7 +126,7 @@ def _scenario(contract: Contract) -> Schema:
             at=_or_null({"type": "number", "minimum": 0, "exclusiveMaximum": 1e11}), quiet_s=ABOVE_0, hold_s=FROM_0,
         ),
         "rules": _list({"$ref": "#/components/schemas/MockRule"}),
-        "faults": said(_list(_fault(contract)), "the short form of rules"),
+        "faults": said(_list(fault_schema(contract)), "the short form of rules"),
     }  # fmt: skip
     return {"type": "object", "additionalProperties": False, "properties": properties}
 
@@ -157,7 +157,7 @@ def _rule(contract: Contract) -> Schema:
     return _closed("Trouble: when it comes, and what it is.", "when", "then", when=when, then=then)
 
 
-def _fault(contract: Contract) -> Schema:
+def fault_schema(contract: Contract) -> Schema:
     """Trouble on the calls number `skip` … `skip + times - 1` of a kind."""
     cases = [
         {"if": {"properties": {"on": {"const": on}}}, "then": {"properties": {"do": {"enum": doable(contract, on)}}}}
