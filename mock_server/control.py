@@ -21,7 +21,6 @@ from mock_server.rows import code_of, text_of
 from mock_server.service import Service
 from mock_server.state import dumped, restored
 from mock_server.tasks import STATES, Task
-from wanspec.contract.openapi import openapi
 
 __all__ = ["add_control"]
 
@@ -214,6 +213,8 @@ class Control:
         return web.json_response({"ok": True})
 
     async def document(self, _: web.Request) -> web.StreamResponse:
+        from wanspec.contract.openapi import openapi
+
         return web.json_response(openapi(self._service.contract))
 
 
