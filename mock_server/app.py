@@ -16,6 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from multidict import MultiDict, MultiDictProxy
 
 from mock_server.answers import Call
 from mock_server.clock import Clock
@@ -43,7 +45,7 @@ def make_app(service: Service, clock: Clock, wire: Wire, handle: Handler) -> web
     add_control(app, service, clock)
     app.on_response_prepare.append(_dated(clock))
     app.router.add_post("/_upload", _uploader(service, clock, wire))
-    app.router.add_route("*", "/{path:.*}", handle)
+    app.router.add_route("*", "/{path:(?s:.*)}", handle)
     return app
 
 
@@ -95,8 +97,8 @@ def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
         data: bytes | None = None
         try:
             form = await request.post()
-        except ValueError:
-            return web.Response(status=400)
+        except (ValueError, HttpProcessingError):  # not a form: it is refused as one without a file
+            form = MultiDictProxy(MultiDict())
         for name, value in form.items():
             if isinstance(value, str):
                 fields[name] = value
