@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := demo
 
-.PHONY: demo test check setup docs schema test-lowest clean
+.PHONY: demo test check setup docs schema fuzz test-lowest clean
 
 demo: $(VENV)/.demo-ready  ## run the specs of specs/ against the embedded mock
 	@mkdir -p $(DEMO)
@@ -28,6 +28,9 @@ docs: $(VENV)/.test-ready  ## write everything that is generated
 	$(BIN)/wanspec models ls --format markdown > docs/models.md
 	$(BIN)/wanspec mock facts --format markdown > docs/mock.md
 	$(BIN)/python tests/lib/machine_table.py README.md
+
+fuzz: $(VENV)/.test-ready  ## calls of any kind against the mock, by its OpenAPI document: many, and others each time
+	WANSPEC_FUZZ=$(or $(EXAMPLES),300) $(BIN)/python -m pytest tests/mock/test_fuzz.py
 
 test-lowest:  ## the tests with the oldest versions that pyproject.toml allows
 	$(PYTHON) -m venv $(VENV)-lowest

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import contextlib
 
-from mock_server.app import MockServer, unlike_any_other
+from mock_server.app import MockServer, only_serve, unlike_any_other
 from mock_server.library import read_named
 
 
@@ -14,6 +14,7 @@ async def serve(host: str, port: int, name: str | None) -> None:
     """Serve until cancelled; the address is printed first, on one line."""
     scenario = unlike_any_other() if name is None else read_named(name, unlike_any_other())
     async with MockServer(scenario, host=host, port=port) as server:
+        only_serve()
         print(server.base_url, flush=True)  # noqa: T201  (the product of this command)
         await asyncio.Event().wait()
 

@@ -10,42 +10,44 @@ is ever fetched.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from email.utils import formatdate
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Middleware
+from multidict import MultiDict, MultiDictProxy
 
 from mock_server.answers import Call
 from mock_server.clock import Clock
 from mock_server.control import add_control
-from mock_server.media import facts_of, shape_of
 from mock_server.scenario import Scenario
 from mock_server.service import BASE, Service
 from mock_server.waiting import Waiting
-from mock_server.wire import Wire
-from wanspec.contract import Contract, load_contract
+from mock_server.wire import Wire, http_date
+from wanspec.contract import Contract, MediaFacts, load_contract
 
-__all__ = ["MockServer", "make_app", "unlike_any_other"]
+__all__ = ["MockServer", "make_app", "only_serve", "unlike_any_other"]
 
 MAX_BODY_BYTES = 128 * 2**20
 SERVICE = web.AppKey("service", Service)
+API = f"{BASE}/"
 TASKS = f"{BASE}/tasks/"
 NO_QUERY: Mapping[str, str] = {}
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-def make_app(service: Service, clock: Clock, wire: Wire, waiting: Waiting, host: str) -> web.Application:
-    """The application; the clock is read once for each request."""
+def make_app(service: Service, clock: Clock, wire: Wire, handle: Handler, host: str) -> web.Application:
+    """The application; `handle` takes what has no route. The clock is read once for each request."""
     app = web.Application(client_max_size=MAX_BODY_BYTES)
     app[SERVICE] = service
     add_control(app, service, clock, wire, host)
     app.on_response_prepare.append(_dated(clock))
     app.router.add_post("/_upload", _uploader(service, clock, wire))
-    app.router.add_route("*", "/{path:.*}", _handler(service, clock, wire, waiting))
+    app.router.add_route("*", "/{path:(?s:.*)}", handle)
     return app
 
 
@@ -53,13 +55,23 @@ def _dated(clock: Clock) -> Callable[[web.Request, web.StreamResponse], Awaitabl
     """`Date` by the mock's clock, which need not be the machine's: clients judge ours by it."""
 
     async def date(_: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Date"] = formatdate(clock.now(), usegmt=True)
+        response.headers["Date"] = http_date(clock.now())
 
     return date
 
 
+def _in_front(server: web.Server, handle: Handler) -> None:
+    """Take the calls of the API past the application: its routing would take a third of the time that they need."""
+    routed: Handler = server.request_handler
+
+    def choose(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        return (handle if request.path.startswith(API) else routed)(request)
+
+    server.request_handler = choose
+
+
 def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
         waiting.begin()
         try:
             body = await request.read() if request.method == "POST" else b""
@@ -82,13 +94,13 @@ def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Ha
 
 
 def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
-    async def upload(request: web.Request) -> web.StreamResponse:
+    async def upload(request: web.BaseRequest) -> web.StreamResponse:
         fields: dict[str, str] = {}
         data: bytes | None = None
         try:
             form = await request.post()
-        except ValueError:
-            return web.Response(status=400)
+        except (ValueError, HttpProcessingError):  # not a form: it is refused as one without a file
+            form = MultiDictProxy(MultiDict())
         for name, value in form.items():
             if isinstance(value, str):
                 fields[name] = value
@@ -100,20 +112,54 @@ def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
     return upload
 
 
+def _noted(errors: list[Exception], handle: Handler) -> Handler:
+    """The handler in front of the routes, with the same watch over it."""
+
+    async def noted(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handle(request)
+        except (web.HTTPException, web.RequestPayloadError, ConnectionError):
+            raise
+        except Exception as error:
+            if error not in errors:
+                errors.append(error)
+            raise
+
+    return noted
+
+
 def _noting(errors: list[Exception]) -> Middleware:
     """Keep what goes wrong inside of the mock; answers made by raising, and clients that go away, are no such thing."""
 
     @web.middleware
-    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def note(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         try:
             return await handler(request)
         except (web.HTTPException, web.RequestPayloadError, ConnectionError):
             raise
         except Exception as error:
-            errors.append(error)
+            if error not in errors:
+                errors.append(error)
             raise
 
     return note
+
+
+# Decoders are heavy to import, and most mocks are never sent a file.
+
+
+def _shape_of(data: bytes) -> float | None:
+    from mock_server.media import shape_of
+
+    return shape_of(data)
+
+
+def _facts_of(data: bytes, name: str) -> MediaFacts | None:
+    from mock_server.media import facts_of
+
+    return facts_of(data, name)
 
 
 class MockServer:
@@ -129,7 +175,7 @@ class MockServer:
         port: int = 0,
     ) -> None:
         self.service = Service(
-            contract or load_contract(), scenario or unlike_any_other(), shape_of=shape_of, probe=facts_of
+            contract or load_contract(), scenario or unlike_any_other(), shape_of=_shape_of, probe=_facts_of
         )
         #: exceptions inside the mock, each answered with 500: never an answer of the service, always our own fault
         self.errors: list[Exception] = []
@@ -142,12 +188,15 @@ class MockServer:
         self._rising: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> MockServer:
-        wire = Wire(self._go_down)
+        wire = Wire(self._go_down, self.clock.now)
         self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
-        app = make_app(self.service, self.clock, wire, self._waiting, self._host)
+        handle = _noted(self.errors, _handler(self.service, self.clock, wire, self._waiting))
+        app = make_app(self.service, self.clock, wire, handle, self._host)
         app.middlewares.append(_noting(self.errors))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
+        assert self._runner.server is not None
+        _in_front(self._runner.server, handle)
         self._stack.push_async_callback(self._runner.cleanup)
         self._stack.callback(wire.stop)
         try:
@@ -194,6 +243,15 @@ class MockServer:
     def base_url(self) -> str:
         """What a client takes for the service's base address."""
         return f"{self.url}/api/v1"
+
+
+def only_serve() -> None:
+    """For a process that does nothing but serve: the collector leaves alone what was loaded, and comes less often.
+
+    It is for cycles, of which calls make none to speak of; but it walks through the contract and every task to find that out.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def unlike_any_other() -> Scenario:

@@ -33,7 +33,6 @@ from mock_server.service import Service
 from mock_server.state import dumped, restored
 from mock_server.tasks import STATES, Task
 from mock_server.wire import Wire
-from wanspec.contract.openapi import openapi
 
 __all__ = ["add_control"]
 
@@ -306,6 +305,8 @@ class Control:
         return web.json_response({"ok": True})
 
     async def document(self, _: web.Request) -> web.StreamResponse:
+        from wanspec.contract.openapi import openapi
+
         return web.json_response(openapi(self._service.contract))
 
 

@@ -28,6 +28,7 @@ _KNOWN_HEADERS = frozenset(
     for name in ("async", "ossresourceresolve", "workspace", "datainspection", "wait-timeout", "sse", "apikey")
 )
 _SDK_HEADERS = "x-dashscope-sdk-"
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -169,5 +170,4 @@ def prompt_of(body: Mapping[str, Any]) -> str:
 
 def fingerprint_of(body: Mapping[str, Any]) -> str:
     """What two requests have in common that ask for the same."""
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(_canonical(body).encode()).hexdigest()[:16]

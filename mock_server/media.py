@@ -30,10 +30,11 @@ from av.video.stream import VideoStream
 from PIL import Image, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
+from mock_server.answers import Picture
 from mock_server.card import Card, draw_counter, draw_still, printable
 from wanspec.contract import MediaFacts
 
-__all__ = ["Card", "Gallery", "facts_of", "render", "shape_of"]
+__all__ = ["Card", "Gallery", "card_of", "facts_of", "render", "shape_of"]
 
 # Metadata holds this much of a prompt at most: a JPEG comment ends at 64 KiB, JSON takes up to 6 bytes per character.
 METADATA_PROMPT_CHARS = 10_000
@@ -139,6 +140,15 @@ def render(card: Card) -> bytes:
         metadata.add_itxt("Comment", _note(card))
         draw_still(card).save(file, "PNG", compress_level=1, pnginfo=metadata)
     return file.getvalue()
+
+
+def card_of(picture: Picture) -> Card:
+    """The card of a result that the service has described."""
+    form: Any = picture.format
+    return Card(
+        format=form, width=picture.width, height=picture.height, model=picture.model, prompt=picture.prompt,
+        seed=picture.seed, duration_s=picture.seconds, audio=picture.sound,
+    )  # fmt: skip
 
 
 def _note(card: Card) -> str:

@@ -37,7 +37,7 @@ __all__ = ["Judge"]
 ENDS = ("SUCCEEDED", "FAILED", "CANCELED")
 #: Targets in trouble that are remembered; the oldest are forgotten first.
 TARGETS = 2000
-#: Tasks made between two looks for stories whose task is gone.
+#: Tasks made, at least, between two looks for stories whose task is gone; with many stories, half as many as those.
 SWEEP_EVERY = 1000
 
 
@@ -115,7 +115,7 @@ class Judge:
         self._trouble: OrderedDict[tuple[str, str, str], _Trouble] = OrderedDict()
         self._listed: dict[str, tuple[int, float]] = {}
         self._found: _Tallies = {}
-        self._made = 0
+        self._unswept = 0
 
     # ---- what is seen
 
@@ -150,8 +150,8 @@ class Judge:
             first.again_trouble_n = first.trouble_n
         self._latest[latest] = entry.task_id
         self._stories[entry.task_id] = story
-        self._made += 1
-        if self._made % SWEEP_EVERY == 0:
+        self._unswept += 1
+        if self._unswept >= max(SWEEP_EVERY, len(self._stories) // 2):
             self._sweep(entry.at)
 
     def _see_ask(self, entry: Entry, story: _Story) -> None:
@@ -288,6 +288,7 @@ class Judge:
 
     def _sweep(self, now: float) -> None:
         """Settle the stories whose task is gone."""
+        self._unswept = 0
         for task_id in [each for each in self._stories if self._task_of(each) is None]:
             story = self._stories[task_id]
             _judge(self._found, task_id, self._omissions(task_id, story, now, done=True), story)

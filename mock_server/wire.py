@@ -12,39 +12,49 @@ import json
 import re
 import socket
 import struct
+import threading
+import time
 from collections.abc import Callable
-from typing import Any
+from email.utils import formatdate
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from mock_server.answers import Answer, Picture
-from mock_server.media import Card, Gallery
 
-__all__ = ["Wire"]
+if TYPE_CHECKING:
+    from mock_server.media import Gallery
+
+__all__ = ["Wire", "http_date"]
 
 STEP_S = 0.1
 
 
 class Wire:
-    """Sends answers. `go_down` stops listening for so many seconds; `stop` ends what hangs."""
+    """Sends answers, dated by the mock's clock. `go_down` stops listening for so many seconds; `stop` ends what hangs."""
 
-    def __init__(self, go_down: Callable[[float], None] = lambda seconds: None) -> None:
-        self._gallery = Gallery()
+    def __init__(
+        self, go_down: Callable[[float], None] = lambda seconds: None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._gallery: Gallery | None = None
+        self._first = threading.Lock()
         self._go_down = go_down
+        self._now = now
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    async def send(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def send(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         """Send an answer, or do what is to be done in its place."""
         if answer.then or answer.delay_s:
             return await self._troubled(request, answer)
         if answer.picture is not None:
             return web.Response(**await self._file(request, answer))
-        return _plain(answer)
+        return self._plain(answer)
 
-    async def _troubled(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _troubled(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         if answer.then == "down":
             self._go_down(answer.delay_s)
             return _end(request)
@@ -59,9 +69,9 @@ class Wire:
                 return await self._in_pieces(request, answer)
         if answer.picture is not None:
             return web.Response(**await self._file(request, answer))
-        return _plain(answer)
+        return self._plain(answer)
 
-    async def _pause(self, request: web.Request, seconds: float) -> None:
+    async def _pause(self, request: web.BaseRequest, seconds: float) -> None:
         """Wait; no longer than the client does, or the mock itself lives."""
         until = asyncio.get_running_loop().time() + seconds
         while (left := until - asyncio.get_running_loop().time()) > 0 and not self._stopped.is_set():
@@ -70,14 +80,14 @@ class Wire:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), min(left, STEP_S))
 
-    async def _in_pieces(self, request: web.Request, answer: Answer) -> web.StreamResponse:
+    async def _in_pieces(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         """A body that ends in its middle, or that comes at a snail's pace."""
         if answer.picture is not None:
             made = await self._file(request, answer)
             body, status, headers = made["body"], made["status"], made["headers"]
         else:
             body, status = _bytes(answer), answer.status
-            headers = {"Content-Type": answer.content_type, **answer.headers}
+            headers = {"Content-Type": answer.content_type, "Date": http_date(self._now()), **answer.headers}
         response = web.StreamResponse(status=status, headers={**headers, "Content-Length": str(len(body))})
         await response.prepare(request)
         if answer.then == "truncate":
@@ -94,15 +104,16 @@ class Wire:
             await response.write_eof()
         return response
 
-    async def _file(self, request: web.Request, answer: Answer) -> dict[str, Any]:
+    async def _file(self, request: web.BaseRequest, answer: Answer) -> dict[str, Any]:
         """A result file, whole or from an offset on: what a response is made of."""
         assert answer.picture is not None
         loop = asyncio.get_running_loop()
-        data = await loop.run_in_executor(None, self._gallery.get, _card(answer.picture))
+        data = await loop.run_in_executor(None, self._drawn, answer.picture)
         headers = {
             "ETag": f'"{hashlib.md5(data, usedforsecurity=False).hexdigest().upper()}"',
             "Accept-Ranges": "bytes",
             "Content-Type": answer.content_type,
+            "Date": http_date(self._now()),
         }
         wanted = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", request.headers.get("Range", ""))
         if wanted is None:
@@ -110,32 +121,46 @@ class Wire:
         start = int(wanted[1])
         end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)
         if start >= end:
-            return {"body": b"", "status": 416, "headers": {"Content-Range": f"bytes */{len(data)}"}}
+            return {
+                "body": b"",
+                "status": 416,
+                "headers": {"Content-Range": f"bytes */{len(data)}", "Date": headers["Date"]},
+            }
         headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
         return {"body": data[start:end], "status": 206, "headers": headers}
 
+    def _drawn(self, picture: Picture) -> bytes:
+        """The file of a picture; in a worker thread. Encoders are heavy to import: they are loaded for the first one."""
+        from mock_server.media import Gallery, card_of
 
-def _plain(answer: Answer) -> web.Response:
-    kind = f"{answer.content_type}; charset=utf-8" if answer.json is not None else answer.content_type
-    return web.Response(body=_bytes(answer), status=answer.status, headers={"Content-Type": kind, **answer.headers})
+        with self._first:
+            self._gallery = gallery = self._gallery or Gallery()
+        return gallery.get(card_of(picture))
+
+    def _plain(self, answer: Answer) -> web.Response:
+        kind = f"{answer.content_type}; charset=utf-8" if answer.json is not None else answer.content_type
+        headers = {"Content-Type": kind, "Date": http_date(self._now()), **answer.headers}
+        return web.Response(body=_bytes(answer), status=answer.status, headers=headers)
+
+
+def http_date(at: float) -> str:
+    """A time as the header `Date` writes it."""
+    return _http_date(int(at))
+
+
+@lru_cache(maxsize=16)
+def _http_date(second: int) -> str:
+    return formatdate(second, usegmt=True)
 
 
 def _bytes(answer: Answer) -> bytes:
     return json.dumps(answer.json).encode() if answer.json is not None else answer.body
 
 
-def _end(request: web.Request, *, by_reset: bool = False) -> web.Response:
+def _end(request: web.BaseRequest, *, by_reset: bool = False) -> web.Response:
     """End the connection without an answer."""
     if request.transport is not None:
         if by_reset and (sock := request.transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         request.transport.abort()
     return web.Response()
-
-
-def _card(picture: Picture) -> Card:
-    form: Any = picture.format
-    return Card(
-        format=form, width=picture.width, height=picture.height, model=picture.model, prompt=picture.prompt,
-        seed=picture.seed, duration_s=picture.seconds, audio=picture.sound,
-    )  # fmt: skip

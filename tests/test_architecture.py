@@ -36,8 +36,8 @@ LAYERS = {
 MOCK_CORE = [
     f"mock_server.{name}"
     for name in (
-        "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "guard", "journal", "made", "making",
-        "manners", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service", "shapes", "shelf",
+        "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "guard", "journal", "made",
+        "making", "manners", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service", "shapes", "shelf",
         "state", "tasks", "verdict",
     )
 ]  # fmt: skip

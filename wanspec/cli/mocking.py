@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from mock_server.app import MockServer, unlike_any_other
+from mock_server.app import MockServer, only_serve, unlike_any_other
 from mock_server.library import names, text_of
 from mock_server.reading import BadScenario, scenario_from
 from mock_server.scenario import Scenario
@@ -151,6 +151,7 @@ async def _serve(scenario: Scenario, contract: Contract, host: str, port: int) -
         raise SettingsError(str(error)) from error
     try:
         async with server:
+            only_serve()
             click.echo(server.base_url)
             accepted = (*(scenario.api_keys or ()), *(each.key for each in scenario.keys), MOCK_KEY)
             key = accepted[0]

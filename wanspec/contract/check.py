@@ -54,6 +54,8 @@ class Finding:
 
 def without_nulls(value: Any) -> Any:
     """The same value without keys whose value is null; shares what has none."""
+    if not _has_null(value):
+        return value
     if isinstance(value, dict):
         kept = {key: without_nulls(each) for key, each in value.items() if each is not None}
         return value if len(kept) == len(value) and all(kept[key] is value[key] for key in kept) else kept
@@ -61,6 +63,14 @@ def without_nulls(value: Any) -> Any:
         items = [without_nulls(each) for each in value]
         return value if all(a is b for a, b in zip(items, value, strict=True)) else items
     return value
+
+
+def _has_null(value: Any) -> bool:
+    """Whether a null stands anywhere inside; nearly always there is none, and nothing need be built."""
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if each is None or (isinstance(each, dict | list) and _has_null(each)):
+            return True
+    return False
 
 
 @dataclass(slots=True)

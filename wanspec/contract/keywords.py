@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from wanspec.contract.media import LocalMedia, MediaFacts, data_uri_bytes, form_of
@@ -38,9 +39,14 @@ def parse_size(text: str) -> tuple[int, int] | None:
     return (int(match[1]), int(match[2])) if match else None
 
 
+@lru_cache(maxsize=1024)  # the contract names its fields so, a few hundred in all
+def _steps(dotted: str) -> tuple[str, ...]:
+    return tuple(dotted.split("."))
+
+
 def at_path(body: Any, dotted: str) -> Any:
     """The value at `a.b.c` of nested maps; None where it is missing."""
-    for step in dotted.split("."):
+    for step in _steps(dotted):
         if not isinstance(body, dict) or step not in body:
             return None
         body = body[step]

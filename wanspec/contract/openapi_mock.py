@@ -215,7 +215,7 @@ def _task(contract: Contract) -> Schema:
         fingerprint=said(TEXT, "of the request"), key_alias=TEXT, account=TEXT,
         created_at=NUMBER, started_at=number_or_null, ended_at=number_or_null, charge=text_or_null,
         money={"anyOf": [money, {"type": "null"}]},
-        fault={"type": ["array", "null"], "prefixItems": [TEXT, TEXT], "description": "code and message of its failure"},
+        fault=said({"type": ["array", "null"], "items": TEXT, "minItems": 2, "maxItems": 2}, "code and message of its failure"),
         results={"type": "array", "items": said(TEXT, "a signed link")},
     )  # fmt: skip
 
