@@ -11,6 +11,8 @@ import aiohttp
 import browser
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from asked import CLIP, CONTRACT, PICTURES
 from browser import Tab
 
@@ -312,3 +314,28 @@ async def test_a_mock_that_has_gone_is_told_of_and_another_in_its_place_is_shown
         await tab.until("document.querySelector('#gone').hidden")
         await tab.until("document.querySelector('#task-rows').innerText.includes('in another life')")
         await tab_of.__aexit__(None, None, None)
+
+
+async def test_a_page_of_another_origin_reaches_the_service_and_not_the_control_surface(desk: Desk) -> None:
+    """In a real browser, from a page that any other server at this machine may have served."""
+    task_id = await desk.create()
+
+    async def foreign(_: web.Request) -> web.Response:
+        return web.Response(text="<p>another page", content_type="text/html")
+
+    app = web.Application()
+    app.router.add_get("/", foreign)
+    async with TestServer(app, host="127.0.0.1") as other:
+        await desk.tab.go(str(other.make_url("/")))
+        await desk.tab.until("document.body.innerText === 'another page'")
+        for path in ("/_mock/reset", "/api/v1/tasks/x/cancel"):
+            ask = f"fetch('{desk.mock.url}{path}', {{method: 'POST', mode: 'no-cors'}})"
+            assert await desk.tab.js(f"{ask}.then(answer => answer.type)") == "opaque"
+        frame = f"document.body.append(Object.assign(document.createElement('iframe'), {{src: '{desk.mock.url}'}}))"
+        await desk.tab.js(frame)
+        await desk.tab.until("frames.length === 1")
+    assert [each.kind for each in desk.mock.service.journal] == ["create", "cancel"]
+    assert list(desk.mock.service.queues.tasks) == [task_id]
+    while not any("frame-ancestors" in fault or "X-Frame-Options" in fault for fault in desk.tab.faults):
+        await desk.tab.js("new Promise(done => setTimeout(done, 20))")
+    desk.tab.faults.clear()

@@ -156,6 +156,7 @@ async def _serve(scenario: Scenario, contract: Contract, host: str, port: int) -
             accepted = (*(scenario.api_keys or ()), *(each.key for each in scenario.keys), MOCK_KEY)
             key = accepted[0]
             click.echo(f"try: DASHSCOPE_BASE_URL={server.base_url} DASHSCOPE_API_KEY={key} wanspec run SPEC", err=True)
+            click.echo(f"page: {server.url}/", err=True)
             await stopped.wait()
     except OSError as error:
         raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", hint="another --port?") from error
