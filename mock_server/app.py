@@ -13,8 +13,8 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -112,37 +112,37 @@ def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
     return upload
 
 
+@contextmanager
+def _watched(errors: list[Exception]) -> Iterator[None]:
+    """Keep what goes wrong inside of the mock; answers made by raising, and clients that go away, are no such thing."""
+    try:
+        yield
+    except (web.HTTPException, web.RequestPayloadError, ConnectionError):
+        raise
+    except Exception as error:
+        errors.append(error)
+        raise
+
+
 def _noted(errors: list[Exception], handle: Handler) -> Handler:
-    """The handler in front of the routes, with the same watch over it."""
+    """The handler in front of the routes, watched."""
 
     async def noted(request: web.BaseRequest) -> web.StreamResponse:
-        try:
+        with _watched(errors):
             return await handle(request)
-        except (web.HTTPException, web.RequestPayloadError, ConnectionError):
-            raise
-        except Exception as error:
-            if error not in errors:
-                errors.append(error)
-            raise
 
     return noted
 
 
 def _noting(errors: list[Exception]) -> Middleware:
-    """Keep what goes wrong inside of the mock; answers made by raising, and clients that go away, are no such thing."""
+    """The same watch over the routes themselves."""
 
     @web.middleware
     async def note(
         request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
-        try:
+        with _watched(errors):
             return await handler(request)
-        except (web.HTTPException, web.RequestPayloadError, ConnectionError):
-            raise
-        except Exception as error:
-            if error not in errors:
-                errors.append(error)
-            raise
 
     return note
 
@@ -190,13 +190,13 @@ class MockServer:
     async def __aenter__(self) -> MockServer:
         wire = Wire(self._go_down, self.clock.now)
         self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
-        handle = _noted(self.errors, _handler(self.service, self.clock, wire, self._waiting))
+        handle = _handler(self.service, self.clock, wire, self._waiting)
         app = make_app(self.service, self.clock, wire, handle, self._host)
         app.middlewares.append(_noting(self.errors))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
         await self._runner.setup()
         assert self._runner.server is not None
-        _in_front(self._runner.server, handle)
+        _in_front(self._runner.server, _noted(self.errors, handle))
         self._stack.push_async_callback(self._runner.cleanup)
         self._stack.callback(wire.stop)
         try:

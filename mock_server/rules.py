@@ -14,25 +14,12 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mock_server.answers import Seeded
+from wanspec.contract.openapi_scenario import EFFECTS
 
 __all__ = [
     "EFFECTS", "SURFACES", "AskedWrongly", "Rule", "Rulebook", "Subject", "Then", "When", "check_rule", "is_at_home",
 ]  # fmt: skip
 
-_ON_THE_WAY = ("drop", "reset", "hang", "slow", "garbage", "truncate", "429", "500", "502", "503", "504")
-#: what can be done, by what it happens on; on all of them also any row of the error catalogue that is at home there
-EFFECTS: dict[str, tuple[str, ...]] = {
-    "create": (
-        "lost", "lost_hang", "lost_500", "lost_502", "lost_truncate", "lost_garbage", *_ON_THE_WAY, "down", "delay",
-    ),
-    "poll": (*_ON_THE_WAY, "unknown", "delay"),
-    "list": (*_ON_THE_WAY, "empty", "lag", "delay"),
-    "cancel": (*_ON_THE_WAY, "lost", "race", "delay"),
-    "upload": (*_ON_THE_WAY, "lost", "403", "delay"),
-    "download": (*_ON_THE_WAY, "403", "404", "delay"),
-    "quota": (*_ON_THE_WAY, "delay"),
-    "task": ("partial", "moderated", "stuck", "delay"),
-}  # fmt: skip
 SURFACES = tuple(EFFECTS)
 #: surfaces as the error catalogue calls them
 PHASES = {"create": "submit", "poll": "query"}
