@@ -153,8 +153,7 @@ def test_the_same_seed_gives_the_same_ids_times_links_and_outcomes() -> None:
 
 
 def test_the_same_seed_gives_the_same_bytes() -> None:
-    from mock_server.media import Gallery
-    from mock_server.wire import _card
+    from mock_server.media import Gallery, card_of
 
     def drawn_bytes() -> bytes:
         asked = Asked(Scenario(seed=3, pending_s=0.0, running_s=1.0))
@@ -162,7 +161,7 @@ def test_the_same_seed_gives_the_same_bytes() -> None:
         asked.now += 5
         picture = asked.download(asked.poll(task).json["output"]["results"][2]["url"]).picture
         assert picture is not None
-        return Gallery().get(_card(picture))
+        return Gallery().get(card_of(picture))
 
     assert drawn_bytes() == drawn_bytes()
 
