@@ -100,7 +100,10 @@ class Artifacts:
             part.parent.mkdir(parents=True, exist_ok=True)
             with _own(part) as file:
                 size = os.fstat(file.fileno()).st_size
-                if size < offset or not part.exists():
+                if final.exists():  # another process has brought it home since somebody looked
+                    part.unlink(missing_ok=True)
+                    return await asyncio.to_thread(_saved, final)
+                if size < offset:
                     raise NotWhole("another process has gone on with it")
                 if size > offset:
                     file.truncate(offset)
@@ -133,9 +136,7 @@ class Artifacts:
     def stored(self, key: str, name: str) -> SavedFile | None:
         """A file that is in the store already, whole; None when it is not."""
         path = self.path(key, name)
-        if not path.exists():
-            return None
-        return SavedFile(name=name, size_bytes=path.stat().st_size, sha256=_digest(path))
+        return _saved(path) if path.exists() else None
 
     def discard_partial(self, key: str, name: str) -> None:
         self.path(key, name + ".part").unlink(missing_ok=True)
@@ -212,6 +213,9 @@ def _own(part: Path) -> Iterator[BinaryIO]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise NotWhole("another process is downloading it") from error
+        # Whoever had the lock before may have given this very file its final name, and that one is never written again.
+        if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+            raise NotWhole("another process has gone on with it")
         yield file
 
 
@@ -238,6 +242,10 @@ def verify(path: Path, suffix: str) -> None:
                 image.load()
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
             raise NotWhole(f"the picture cannot be opened: {error}") from error
+
+
+def _saved(path: Path) -> SavedFile:
+    return SavedFile(name=path.name, size_bytes=path.stat().st_size, sha256=_digest(path))
 
 
 def _noted_digest(note: Path) -> str | None:
