@@ -1,6 +1,7 @@
 """How many results a minute the mock makes: `python benchmarks/mock_media.py [COUNT]`, every one different, on two threads.
 
-The mock is to make a thousand on two cores. Pictures of 1280*720, clips of five seconds in 720P with sound; each clip is opened again, and its length checked.
+A thousand on two cores is wanted. Pictures of 1280*720, clips of five seconds in 720P with sound; each clip is opened again, and
+its length checked.
 """
 
 from __future__ import annotations
