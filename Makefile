@@ -40,7 +40,7 @@ test-lowest:  ## the tests with the oldest versions that pyproject.toml allows
 	$(VENV)-lowest/bin/python -m pytest
 
 clean:
-	rm -rf $(VENV) $(VENV)-lowest $(DEMO) tests/editor/node_modules tests/formats/*/node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-lowest $(DEMO) tests/editor/node_modules tests/formats/*/node_modules tests/clients/node_modules tests/.clients benchmarks/peers/node_modules build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("wanspec needs Python 3.11 or later") if sys.version_info < (3, 11) else None'

@@ -1,8 +1,8 @@
 """Our mock beside a bare aiohttp handler and three other mocks: `python benchmarks/mock_throughput.py [--rounds N]`.
 
 Every round starts each server anew, one after the other, so that what else the machine does touches all alike: from the start of
-the process to the first answer; memory then; creates, each with a prompt of its own; polls of a thousand tasks. The load comes from
-a process of its own (`load.py`). At last memory after 100,000 creates. Medians, and ratios to the bare handler of the same round.
+the process to the first answer; memory then; creates, each with a prompt of its own; polls of a thousand tasks. The load comes
+from a process of its own (`load.py`). At last memory after 100,000 creates. Medians, and ratios to the bare handler of the round.
 """
 
 from __future__ import annotations
