@@ -82,7 +82,7 @@ def at_once():
 
 
 async def aio():
-    """The asyncio classes; 1.24.9 cancels with GET, which is its own mistake."""
+    """The asyncio classes."""
     called = await AioVideoSynthesis.call(**CLIP)
     made = await AioVideoSynthesis.async_call(**CLIP)
     refused = await AioVideoSynthesis.cancel(called, api_key=KEY)
