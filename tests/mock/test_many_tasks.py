@@ -36,14 +36,13 @@ def filled(count: int, every_s: float = 0.01) -> Asked:
 
 
 def cost_us(act: Callable[[], object], times: int = 200) -> float:
-    """The best of five, so that a busy machine does not decide."""
-    best = float("inf")
-    for _ in range(5):
-        begun = time.perf_counter()
-        for _ in range(times):
-            act()
-        best = min(best, time.perf_counter() - begun)
-    return best / times * 1e6
+    """The cheapest of many calls in processor time of this thread, so that a busy machine does not decide."""
+    costs = []
+    for _ in range(times):
+        begun = time.thread_time_ns()
+        act()
+        costs.append(time.thread_time_ns() - begun)
+    return min(costs) / 1000
 
 
 def test_calls_cost_as_much_with_very_many_tasks_as_with_few() -> None:
@@ -57,7 +56,8 @@ def test_calls_cost_as_much_with_very_many_tasks_as_with_few() -> None:
         "limits": lambda asked: asked.call("GET", f"{BASE}/quotas", query={"model": CLIP["model"]}),
     }.items():
         before, after = (cost_us(lambda asked=asked, act=act: act(asked)) for asked in (few, many))
-        assert after < before * 3 + 50, (name, before, after)
+        # walking over a hundred thousand of anything takes milliseconds
+        assert after < before * 3 + 200, (name, before, after)
 
 
 def test_a_page_of_very_many_is_the_newest_ones() -> None:
