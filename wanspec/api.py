@@ -114,7 +114,7 @@ class Session:
         now = await self.standing()
         last = await self.ledger.last_keys()
         before = {last[job.full_address] for job in now.jobs if job.key not in now.states and job.full_address in last}
-        records = await self.ledger.records() if before else {}
+        records = await self.ledger.records(before)
         made = make_plan(
             now.jobs,
             self.loaded.contract,
@@ -123,7 +123,7 @@ class Session:
             now.stored,
             now.done,
             self.loaded.skipped,
-            {key: (records[key].request, records[key].path) for key in before & records.keys()},
+            {key: (record.request, record.path) for key, record in records.items()},
         )
         contract = self.loaded.contract
         outputs = [path for each in made.entries if each.submits for path in output_paths(each.job, contract)]
@@ -151,7 +151,8 @@ class Session:
         works = await self._works(job for job in now.jobs if job.full_address not in waiting)
         works = [work for work in works if submits or work.is_paid]
         await self.ledger.register(self._records(works), clock.now())
-        works += await self.strays()
+        mine = {job.key for job in now.jobs}
+        works += [work for work in await self.seated() if work.key not in mine]
         concurrency = min(
             (each for each in (settings.concurrency, self.loaded.concurrency) if each is not None), default=None
         )
@@ -168,7 +169,8 @@ class Session:
             origin=settings.origin,
             watch=watch,
             budget=Budget(contract, caps or Caps(), self.loaded.caps),
-            manner=manner,
+            manner=dataclasses.replace(manner or Manner(), submits=submits),
+            seated=self.seated,
         )
         known = {work.key: work for work in works}
 
@@ -281,10 +283,16 @@ class Session:
         return works
 
     async def strays(self) -> list[Work]:
-        """Jobs of other specs that hold a seat of the account: found in the ledger, brought to their end."""
+        """Those of other specs: they are brought to their end, and their outputs wait for their spec."""
         mine = {job.key for job in (await self.standing()).jobs}
-        keys = [key for key in await self.ledger.seated() if key not in mine]
-        records, histories = await self.ledger.records(), await self.ledger.histories(keys)
+        return [work for work in await self.seated() if work.key not in mine]
+
+    async def seated(self) -> list[Work]:
+        """All jobs that hold a seat of the account, whichever spec they are of, as works of nobody here."""
+        keys = await self.ledger.seated()
+        if not keys:
+            return []
+        records, histories = await self.ledger.records(keys), await self.ledger.histories(keys)
         works = []
         for key in keys:
             if key in records and key in histories:
