@@ -30,7 +30,7 @@ LAYERS = {
     "wanspec.work": 2, "wanspec.carry": 2, "wanspec.budget": 2, "wanspec.difference": 2, "wanspec.curl": 2,
     "wanspec.dispatch": 4, "wanspec.upload": 4, "wanspec.line": 4, "wanspec.search": 4, "wanspec.fetch": 4, "wanspec.cancel": 4,
     "wanspec.runner": 4, "wanspec.follow": 4, "wanspec.lookout": 4, "wanspec.learned": 4, "wanspec.told": 4,
-    "wanspec.orphans": 4, "wanspec.strays": 4, "wanspec.report": 4,
+    "wanspec.orphans": 4, "wanspec.report": 4,
     "wanspec.loading": 5, "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
 }  # fmt: skip
 MOCK_CORE = [

@@ -14,7 +14,7 @@ import asyncio
 import dataclasses
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Container, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -114,7 +114,7 @@ class Session:
         now = await self.standing()
         last = await self.ledger.last_keys()
         before = {last[job.full_address] for job in now.jobs if job.key not in now.states and job.full_address in last}
-        records = await self.ledger.records() if before else {}
+        records = await self.ledger.records(before)
         made = make_plan(
             now.jobs,
             self.loaded.contract,
@@ -123,7 +123,7 @@ class Session:
             now.stored,
             now.done,
             self.loaded.skipped,
-            {key: (records[key].request, records[key].path) for key in before & records.keys()},
+            {key: (record.request, record.path) for key, record in records.items()},
         )
         outputs = [path for each in made.entries if each.submits for path in each.outputs]
         found = await asyncio.to_thread(lambda: tuple(filter(None, map(self.artifacts.in_the_way, outputs))))
@@ -151,18 +151,13 @@ class Session:
         works = await self._works(job for job in now.jobs if job.full_address not in waiting)
         works = [work for work in works if submits or work.is_paid]
         await self.ledger.register(self._records(works), clock.now())
-        works += await self.strays()
+        mine = {job.key for job in now.jobs}
+        works += [work for work in await self.seated() if work.key not in mine]
         concurrency = min(
             (each for each in (settings.concurrency, self.loaded.concurrency) if each is not None), default=None
         )
         models = {work.job.model for work in works} | {job.model for job in self.loaded.jobs}
         known = {work.key: work for work in works}
-
-        async def strays() -> list[Work]:
-            """Works of other specs that were not seated when the run began."""
-            new = await self.strays(known)
-            known.update((work.key, work) for work in new)
-            return new
 
         self.runner = runner = Runner(
             ledger=self.ledger,
@@ -176,8 +171,8 @@ class Session:
             origin=settings.origin,
             watch=watch,
             budget=Budget(contract, caps or Caps(), self.loaded.caps),
-            manner=manner,
-            strays=strays,
+            manner=dataclasses.replace(manner or Manner(), submits=submits),
+            seated=self.seated,
         )
 
         async def adopt(jobs: list[Job]) -> list[Work]:
@@ -288,14 +283,17 @@ class Session:
             works.append(Work(key=key, jobs=some, state=state, seen=len(events)))
         return works
 
-    async def strays(self, known: Container[str] = ()) -> list[Work]:
-        """Jobs of other specs that hold a seat of the account and are not known: found in the ledger, brought to their end."""
-        keys = [key for key in await self.ledger.seated() if key not in known]
+    async def strays(self) -> list[Work]:
+        """Those of other specs: they are brought to their end, and their outputs wait for their spec."""
+        mine = {job.key for job in (await self.standing()).jobs}
+        return [work for work in await self.seated() if work.key not in mine]
+
+    async def seated(self) -> list[Work]:
+        """All jobs that hold a seat of the account, whichever spec they are of, as works of nobody here."""
+        keys = await self.ledger.seated()
         if not keys:
             return []
-        mine = {job.key for job in (await self.standing()).jobs}
-        keys = [key for key in keys if key not in mine]
-        records, histories = await self.ledger.records(), await self.ledger.histories(keys)
+        records, histories = await self.ledger.records(keys), await self.ledger.histories(keys)
         works = []
         for key in keys:
             if key in records and key in histories:

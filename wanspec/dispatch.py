@@ -35,6 +35,8 @@ class LocalDispatcher(Generic[W]):
         self._sizes = lane_sizes
         self._all = asyncio.Semaphore(concurrency) if concurrency is not None else None
         self._slots: dict[str, asyncio.Semaphore] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._has_turn: set[int] = set()
         self._held: set[int] = set()
         self._counted: set[int] = set()
         self._lanes: dict[str, deque[W]] = {}
@@ -83,6 +85,18 @@ class LocalDispatcher(Generic[W]):
         if self._all is not None:
             await self._all.acquire()
         self._held.add(id(work))
+
+    async def take_turn(self, work: W) -> None:
+        """Wait until it is this work's turn to submit: those of a lane go one after the other, so only one asks for leave."""
+        turn = self._turns.setdefault(work.lane, asyncio.Lock())
+        await turn.acquire()
+        self._has_turn.add(id(work))
+
+    def end_turn(self, work: W) -> None:
+        """The next one of its lane may submit; harmless when it was not its turn."""
+        if id(work) in self._has_turn:
+            self._has_turn.discard(id(work))
+            self._turns[work.lane].release()
 
     def _slots_of(self, lane: str) -> asyncio.Semaphore:
         return self._slots.setdefault(lane, asyncio.Semaphore(self._sizes.get(lane, 1)))

@@ -81,7 +81,11 @@ class Fetcher:
 
     async def _fresh_links(self, work: Work) -> Event | None:
         event = await self._poll(work)
-        if event is None or (isinstance(event, Succeeded) and event.results != work.state.results):
+        if (
+            event is None
+            or isinstance(event, Stumbled)
+            or (isinstance(event, Succeeded) and event.results != work.state.results)
+        ):
             return event
         dies_at = work.state.expires_at
         if isinstance(event, Succeeded) and dies_at is not None and self._line.service_now() > dies_at + CLOCK_SKEW_S:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -156,20 +156,19 @@ class SqliteLedger(Notes):
         def write(db: sqlite3.Connection) -> Wait | None:
             if db.execute("SELECT 1 FROM event WHERE key = ? AND n >= ?", (key, seen)).fetchone():
                 raise LedgerConflict  # before any waiting: it is not this writer's job any more
-            taken, since, unanswered = db.execute(
-                "SELECT count(*), min(at), min(CASE WHEN unanswered THEN at END) FROM seat "
+            taken, unanswered = db.execute(
+                "SELECT count(*), coalesce(sum(unanswered), 0) FROM seat "
                 "WHERE account = ? AND model = ? AND key <> ? AND at > ?",
                 (account, model, key, now - SEAT_S),
             ).fetchone()
-            if unanswered is not None:
-                why = "another submit of this model has no answer yet"
-                return Wait(at=now + 0.25, why=why, since=unanswered, is_unanswered=True)
+            if unanswered:
+                return Wait(at=now + 0.25, why="another submit of this model has no answer yet")
             last = cut_of(db, account, model)
             if last is not None and now < last.until:
                 return Wait(at=last.until, why="the service asked for a pause")
             present = eased(limits, last, now)
             if taken >= present.running:
-                return Wait(at=now + 1.0, why=f"{taken} of {present.running} running", since=since)
+                return Wait(at=now + 1.0, why=f"{taken} of {present.running} running")
             bucket = f"submit/{account}/{model}"
             row = db.execute("SELECT arrival FROM token WHERE bucket = ?", (bucket,)).fetchone()
             at, arrival = next_token(row[0] if row else 0.0, now, present.submit_per_s)
@@ -228,20 +227,10 @@ class SqliteLedger(Notes):
         """Full address -> the key it had last."""
         return await self._run(lambda db: dict(db.execute("SELECT address, key FROM address").fetchall()))
 
-    async def records(self) -> dict[str, JobRecord]:
-        """Every job that was ever part of a run, by key."""
-
-        def read(db: sqlite3.Connection) -> dict[str, JobRecord]:
-            rows = db.execute("SELECT key, address, file, model, region, path, request, outputs FROM job ORDER BY at")
-            return {
-                row[0]: JobRecord(
-                    key=row[0], address=row[1], file=row[2], model=row[3], region=row[4], path=row[5], request=row[6],
-                    outputs=tuple(json.loads(row[7])),
-                )
-                for row in rows
-            }  # fmt: skip
-
-        return await self._run(read)
+    async def records(self, keys: Iterable[str] | None = None) -> dict[str, JobRecord]:
+        """Jobs that were ever part of a run, by key, oldest first: all, or those of some keys."""
+        wanted = None if keys is None else list(keys)
+        return await self._run(lambda db: {row.key: row for row in _records(db, wanted)})
 
     async def last_at(self) -> float:
         """The time of the latest event, in epoch seconds; 0 for an empty ledger."""
@@ -308,6 +297,20 @@ def _transaction(
 def _insert(db: sqlite3.Connection, key: str, n: int, event: Event) -> None:
     kind, body = encode(event)
     db.execute("INSERT INTO event VALUES (?, ?, ?, ?, ?)", (key, n, event.at, kind, body))
+
+
+def _records(db: sqlite3.Connection, keys: list[str] | None) -> Iterator[JobRecord]:
+    sql = "SELECT key, address, file, model, region, path, request, outputs FROM job"
+    rows: Iterable[Any]
+    if keys is None:
+        rows = db.execute(f"{sql} ORDER BY at")
+    else:
+        rows = (row for key in keys for row in db.execute(f"{sql} WHERE key = ?", (key,)))
+    for row in rows:
+        yield JobRecord(
+            key=row[0], address=row[1], file=row[2], model=row[3], region=row[4], path=row[5], request=row[6],
+            outputs=tuple(json.loads(row[7])),
+        )  # fmt: skip
 
 
 def _histories(db: sqlite3.Connection, keys: list[str]) -> dict[str, list[Event]]:

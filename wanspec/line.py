@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from wanspec.clock import Clock
 from wanspec.errors import MaybeSent, NotSent, Unreachable, WanspecError
 from wanspec.ledger import Ledger
-from wanspec.wire import Reply, Request, date_of
+from wanspec.wire import Reply, Request, date_of, retry_after_s
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
@@ -121,11 +121,10 @@ class Line:
             raise
         self.heard()
         self._compare_clocks(reply, begun_at)
+        wait_s = retry_after_s(reply) if reply.status >= 400 else None
+        if wait_s is not None:  # no call of this account leaves for so long, in any process
+            await self._ledger.hold(f"query/{ACCOUNT}", self.now() + min(wait_s, MOST_PAUSE_S))
         return reply
-
-    async def pause(self, seconds: float) -> None:
-        """The service asked for fewer calls: no query of this account leaves for so long, in any process."""
-        await self._ledger.hold(f"query/{ACCOUNT}", self.now() + min(seconds, MOST_PAUSE_S))
 
     def _compare_clocks(self, reply: Reply, begun_at: float) -> None:
         date = date_of(reply)

@@ -49,16 +49,10 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Not now. `at` is when it is worth asking again, in epoch seconds; `why` is for people.
-
-    `since` is when the oldest seat that is in the way was taken; None when it is no seat. `is_unanswered`: its POST has no
-    answer yet.
-    """
+    """Not now. `at` is when it is worth asking again, in epoch seconds; `why` is for people."""
 
     at: float
     why: str
-    since: float | None = None
-    is_unanswered: bool = False
 
 
 def limits_of(

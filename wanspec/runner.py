@@ -8,14 +8,13 @@ full, Ctrl-C) is in `Outcome`. No policy is here: times and limits come from `ta
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from wanspec.artifacts import Artifacts, OutputTaken
 from wanspec.budget import Budget
-from wanspec.carry import carriages, replaced
+from wanspec.carry import carriages
 from wanspec.clock import Clock
 from wanspec.contract import Contract, Retry
 from wanspec.dispatch import LocalDispatcher
@@ -37,7 +36,6 @@ from wanspec.learned import Learned
 from wanspec.ledger import Ledger
 from wanspec.line import ACCOUNT, Line
 from wanspec.lookout import Lookout
-from wanspec.media import MediaGone, data_uri
 from wanspec.orphans import Orphans
 from wanspec.quota import Limits, limits_of
 from wanspec.search import fits, search
@@ -45,7 +43,6 @@ from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
-from wanspec.strays import Strays, nothing_left
 from wanspec.task import (
     Command,
     Fetch,
@@ -62,6 +59,7 @@ from wanspec.task import (
     fold,
     holds_seat,
     is_durable,
+    is_free,
 )
 from wanspec.told import told_limits
 from wanspec.upload import Uploader
@@ -73,19 +71,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Manner", "Runner"]
 
+#: a submit that waits for so long looks for jobs that others have left behind
+HEAL_S = 60.0
 #: Phases in which a job may still be about to be sent.
 UNSENT = frozenset({Phase.NEW, Phase.SUBMITTING, Phase.IN_DOUBT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manner:
-    """How a run ends before its time: at the first failure, or when everything has been sent."""
+    """Whether a run submits, and how it ends before its time: at the first failure, or when everything has been sent."""
 
     fail_fast: bool = False
     detach: bool = False
+    #: without, only what is paid for is brought to its end
+    submits: bool = True
 
 
 async def _nothing_follows(work: Work) -> list[Work]:
+    return []
+
+
+async def _nobody() -> list[Work]:
     return []
 
 
@@ -107,7 +113,7 @@ class Runner:
         watch: Callable[[Change], None] = lambda change: None,
         budget: Budget | None = None,
         manner: Manner | None = None,
-        strays: Callable[[], Awaitable[list[Work]]] = nothing_left,
+        seated: Callable[[], Awaitable[list[Work]]] = _nobody,
     ) -> None:
         self._ledger = ledger
         self._artifacts = artifacts
@@ -132,7 +138,7 @@ class Runner:
         self._dispatcher: LocalDispatcher[Work]
         self._budget = budget or Budget(contract, Caps(), {})
         self._manner = manner or Manner()
-        self._strays = Strays(strays, self._offer)
+        self._seated = seated
         self._unsent: set[str] = set()
         self._has_failed_fast = False
         self._works: list[Work] = []
@@ -201,6 +207,8 @@ class Runner:
                     await self._note(work, event)
                 except LedgerConflict:  # another process has taken the job further: go on from there
                     await self._catch_up(work)
+                finally:
+                    self._dispatcher.end_turn(work)
             if work.state.phase is Phase.DONE and not work.is_stray:
                 self.place(work)
             if work.state.is_over and not self._line.is_stopping:
@@ -231,7 +239,7 @@ class Runner:
 
     def _is_open(self, model: str) -> bool:
         is_closed = self._line.is_stopping or self.outcome.halt or self._has_failed_fast
-        return not (is_closed or model in self.outcome.halted_models)
+        return self._manner.submits and not (is_closed or model in self.outcome.halted_models)
 
     def _halted_by(self, error: WanspecError) -> None:
         self.outcome.trouble = self.outcome.trouble or error
@@ -269,10 +277,9 @@ class Runner:
                     work.key,
                     work.seen,
                     event,
-                    # Looked for and not there: nothing runs that others would have to wait for.
-                    frees_seat=holds_seat(before)
-                    and (not holds_seat(after) or (searched_out and not after.candidates)),
-                    answered=searched_out or after.phase is Phase.WAITING,
+                    # A doubt that is left to a person must not keep other jobs waiting until the person comes.
+                    frees_seat=holds_seat(before) and (searched_out or not holds_seat(after)),
+                    answered=after.phase is Phase.WAITING,
                 )
             except LedgerConflict:
                 if isinstance(event, Accepted):
@@ -293,7 +300,7 @@ class Runner:
 
     def _account_for(self, work: Work, *, anew: bool) -> None:
         """What a change means for the budget, and for a run that only sends, or that ends at the first failure."""
-        if work.state.phase in (Phase.NEW, Phase.FAILED):
+        if is_free(work.state):
             self._budget.give_back(work.key)
         if anew:
             return
@@ -330,8 +337,6 @@ class Runner:
         retry = event.retry
         if before.phase is Phase.SUBMITTING:
             await self._slow_down(work, event)
-        elif isinstance(event, Stumbled) and event.retry_after_s is not None:
-            await self._line.pause(event.retry_after_s)
         if retry is Retry.HALT_ACCOUNT:
             self.outcome.halt = self.outcome.halt or event
             if isinstance(event, Stumbled):  # even asking is refused
@@ -355,11 +360,14 @@ class Runner:
             if over not in self.outcome.early:
                 self.outcome.early.append(over)
             return None
-        body = await self._carried(work)
-        if body is None or isinstance(body, Refused):
-            return body
+        carried = await self._uploader.carried(work.job)
+        if carried is None or isinstance(carried, Refused):
+            return carried
+        body, work.uploads = carried
         request = submit_request(work.job.path, body)
         await self._dispatcher.hold(work)
+        await self._dispatcher.take_turn(work)
+        waiting_since = self._clock.now()
         while True:
             if not self._is_open(work.job.model):
                 return None
@@ -371,9 +379,11 @@ class Runner:
             )
             if wait is None:
                 break
-            await self._strays.heed(wait, work.job.model, self._policy(work.job.model), now)
             if not await self._line.sleep_until(wait.at):
                 return None
+            if self._clock.now() - waiting_since > HEAL_S:
+                waiting_since = self._clock.now()
+                await self._heal()
         before, work.state = work.state, evolve(work.state, began)
         work.seen += 1
         self._watch(Change(job=work.job, event=began, before=before, after=work.state))
@@ -386,24 +396,10 @@ class Runner:
             return Stumbled(at=self._clock.now(), maybe_sent=True, what=str(error))
         return read_submit(reply, self._clock.now(), self._contract.faults)
 
-    async def _carried(self, work: Work) -> dict[str, Any] | Refused | None:
-        """The body as it is sent: local files inline or uploaded; None when the run is stopping."""
-        job, uploads = work.job, set()
-        body: Any = job.body
-        for carriage in carriages(job, self._contract):
-            try:
-                if carriage.way == "data":
-                    value: Any = await asyncio.to_thread(data_uri, carriage.media)
-                else:
-                    value = await self._uploader.address(carriage.media, job.model)
-                    uploads.add(value)
-            except MediaGone as error:
-                return Refused(at=self._clock.now(), code="wanspec.MediaGone", message=str(error), retry=Retry.NEVER)
-            if value is None or isinstance(value, Refused):
-                return value
-            body = replaced(body, carriage.path, value)
-        work.uploads = frozenset(uploads)
-        return dict(body)
+    async def _heal(self) -> None:
+        """Take up what holds a seat and does not move here: whoever began it may have died meanwhile."""
+        moving = {work.key for work in self._works if work.state.phase is not Phase.NEW}
+        self._offer([work for work in await self._seated() if work.key not in moving])
 
     async def _poll(self, work: Work) -> Event | None:
         try:

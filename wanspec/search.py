@@ -25,6 +25,8 @@ __all__ = ["fits", "search"]
 
 MARGIN_S = 60.0
 LIST_FAILURES = 40
+#: no model that tells its prompt cuts it shorter, in characters
+LEAST_CUT = 200
 
 
 async def search(
@@ -94,5 +96,6 @@ def fits(job: Job, event: Succeeded) -> bool:
     prompt = given.get("prompt") if isinstance(given, dict) else None
     if not event.orig_prompt or not isinstance(prompt, str):
         return True
-    # The service cuts long prompts, and may give back what it has cut.
-    return prompt.startswith(event.orig_prompt) or event.orig_prompt.startswith(prompt)
+    sent, said = prompt.strip(), event.orig_prompt.strip()
+    # The service cuts long prompts; a short one that another only begins with is another prompt.
+    return said == sent or (len(said) >= LEAST_CUT and sent.startswith(said))

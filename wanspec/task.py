@@ -45,7 +45,7 @@ from wanspec.patience import Policy, backoff_s, jitter, look_at
 
 __all__ = [
     "GIVEN_UP", "Command", "Fetch", "GiveUp", "Phase", "Policy", "Poll", "Resume", "Search", "State", "Submit", "decide", "evolve",
-    "fold", "holds_seat", "is_durable",
+    "fold", "holds_seat", "is_durable", "is_free",
 ]  # fmt: skip
 
 
@@ -167,6 +167,15 @@ def fold(key: str, events: Iterable[Event]) -> State:
 def holds_seat(state: State) -> bool:
     """Whether the job may have a task under way on the service's side."""
     return state.phase in (Phase.SUBMITTING, Phase.IN_DOUBT, Phase.WAITING)
+
+
+def is_free(state: State) -> bool:
+    """Whether the job surely costs nothing as it stands: never accepted, or its task has failed and the service says so."""
+    if state.phase is Phase.FAILED:
+        return not state.task_id or (
+            state.succeeded_at == 0 and state.error is not None and state.error.http is not None
+        )
+    return state.phase is Phase.NEW
 
 
 def is_durable(state: State, event: Event) -> bool:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
-from wanspec.carry import policy_request, read_policy, upload_fields
+from wanspec.carry import carriages, policy_request, read_policy, replaced, upload_fields
 from wanspec.contract import Contract, LocalMedia, Retry
 from wanspec.errors import MaybeSent, NotSent, WanspecError
 from wanspec.event import Refused
+from wanspec.job import Job
 from wanspec.ledger import Ledger
 from wanspec.line import ACCOUNT, Line
-from wanspec.media import read_media
+from wanspec.media import MediaGone, data_uri, read_media
 from wanspec.wire import Reply
 
 __all__ = ["Uploader"]
@@ -39,6 +41,24 @@ class Uploader:
         self._known: dict[tuple[str, str], tuple[str, float]] = {}
         self._fresh: set[str] = set()
         self._locks: dict[tuple[str, str], asyncio.Lock] = {}
+
+    async def carried(self, job: Job) -> tuple[dict[str, Any], frozenset[str]] | Refused | None:
+        """The body as it is sent, local files inline or uploaded, and the addresses of uploads; None when stopping."""
+        body: Any = job.body
+        uploads: set[str] = set()
+        for carriage in carriages(job, self._contract):
+            try:
+                if carriage.way == "data":
+                    value: Any = await asyncio.to_thread(data_uri, carriage.media)
+                else:
+                    value = await self.address(carriage.media, job.model)
+                    uploads.add(value)
+            except MediaGone as error:
+                return self._refused("wanspec.MediaGone", str(error), Retry.NEVER)
+            if value is None or isinstance(value, Refused):
+                return value
+            body = replaced(body, carriage.path, value)
+        return dict(body), frozenset(uploads)
 
     async def address(self, media: LocalMedia, model: str) -> str | Refused | None:
         """The `oss://` address of a file for a model; a Refused when the service will not have it; None when stopping.

@@ -24,7 +24,7 @@ from wanspec.event import Accepted, Event, Progressed, Refused, Result, Stumbled
 
 __all__ = [
     "Reply", "Request", "Row", "cancel_request", "date_of", "expires_at", "list_request", "query_request", "read_list",
-    "read_query", "read_submit", "redacted", "submit_request",
+    "read_query", "read_submit", "redacted", "retry_after_s", "submit_request",
 ]  # fmt: skip
 
 TASKS = "/tasks"
@@ -119,11 +119,11 @@ def read_submit(reply: Reply, at: float, faults: Faults) -> Event:
     if not said_so or fault is None or fault.retry is Retry.RECONCILE:
         return Stumbled(
             at=at, maybe_sent=True, what=_what(reply, code, message), retry=Retry.RECONCILE,
-            retry_after_s=_retry_after(reply),
+            retry_after_s=retry_after_s(reply),
         )  # fmt: skip
     return Refused(
         at=at, code=code or "", message=redacted(message), retry=fault.retry, http=reply.status,
-        request_id=_text(body.get("request_id")) if body else "", retry_after_s=_retry_after(reply),
+        request_id=_text(body.get("request_id")) if body else "", retry_after_s=retry_after_s(reply),
     )  # fmt: skip
 
 
@@ -137,7 +137,7 @@ def read_query(reply: Reply, at: float, model: Model | None, faults: Faults) -> 
         fault = faults.find("query", reply.status, code, message or _head(reply))
         return Stumbled(
             at=at, maybe_sent=False, what=_what(reply, code, message), retry=fault.retry if fault else None,
-            retry_after_s=_retry_after(reply),
+            retry_after_s=retry_after_s(reply),
         )  # fmt: skip
     request_id = _text(body.get("request_id")) if body else ""
     match status:
@@ -246,7 +246,8 @@ def _head(reply: Reply) -> str:
     return " ".join(reply.body[:200].decode("utf-8", "replace").split())
 
 
-def _retry_after(reply: Reply) -> float | None:
+def retry_after_s(reply: Reply) -> float | None:
+    """For how long the service wants to hear nothing, in seconds; None when it does not say."""
     value = reply.headers.get("retry-after", "")
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)

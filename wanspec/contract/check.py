@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from wanspec.contract.keywords import KEYWORDS, WARNINGS, Probe, media_expected, media_keyword
@@ -82,16 +83,22 @@ class _Compiled:
     is_clean: Callable[[dict[str, Any]], bool] | None = None
 
 
+@lru_cache(maxsize=8)
+def _vocabulary(probe: Probe | None) -> tuple[dict[str, Any], Any]:
+    """The keywords that JSON Schema does not have, and a validator that knows them: milliseconds in the making."""
+    from jsonschema import Draft202012Validator, validators
+
+    extend: Any = validators.extend  # untyped in its stubs
+    keywords = {**KEYWORDS, "x-media": media_keyword(probe)}
+    return keywords, extend(Draft202012Validator, keywords)
+
+
 class Checker:
     """Checks bodies against a contract. Not thread-safe; compiles lazily."""
 
     def __init__(self, contract: Contract, *, probe: Probe | None = None) -> None:
-        from jsonschema import Draft202012Validator, validators
-
-        extend: Any = validators.extend  # untyped in its stubs
         self.contract = contract
-        self._keywords = {**KEYWORDS, "x-media": media_keyword(probe)}
-        self._class = extend(Draft202012Validator, self._keywords)
+        self._keywords, self._class = _vocabulary(probe)
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._tolerated = {part: frozenset(keys) for part, keys in contract.service["tolerated"].items()}
 
