@@ -118,6 +118,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Stop and wake real runs; count what is paid twice.")
     parser.add_argument("--freezes", type=int, default=60, help="of the clean runs")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=[*SPECS, *GUARDS], help="one line of the table")
     given = parser.parse_args()
     is_wrong, begun = False, time.monotonic()
     print(
@@ -125,6 +126,8 @@ def main() -> int:
         f"{'lost':>5}{'running':>8}{'per s':>6}{'429':>4}"
     )
     for name, specs in SPECS.items():
+        if given.only not in (None, name):
+            continue
         sums = clean(specs, given.freezes // len(SPECS), given.seed)
         print(row(name, sums))
         for each in sums.wrong:
@@ -132,6 +135,8 @@ def main() -> int:
         is_wrong = is_wrong or bool(sums.wrong)
     print(f"limits: {RUNNING} running, {PER_S} submits a second (one that was late may share its second with one more)")
     for name in GUARDS:
+        if given.only not in (None, name):
+            continue
         freezes, aimed, doubled = mutant(name, given.freezes, given.seed)
         if doubled:
             print(f"{name}: paid twice after {freezes} freezes, {aimed} of them at an intent: {', '.join(doubled)}")

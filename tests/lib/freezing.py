@@ -25,7 +25,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lives import Life, MockProcess, Settled, ledger_file, prompt_of, resolve_all, rows_of, said, unanswered
+from lives import (
+    Life,
+    MockProcess,
+    Settled,
+    ledger_file,
+    prompt_of,
+    resolve_all,
+    rows_of,
+    said,
+    states_of,
+    unanswered,
+)
+
+from wanspec.errors import IllegalTransition
+from wanspec.task import Phase
 
 __all__ = ["PER_S", "RUNNING", "Frozen", "Limits"]
 
@@ -41,6 +55,8 @@ TEMPER = {
 LONG_S = 2.6
 ARRIVES_S = 0.06
 PATIENCE_S = 20.0
+#: lost answers have cut the limits, and they grow back slowly
+END_S = 300.0
 MODEL = "wanx2.1-t2i-turbo"
 TROUBLE = (("create", "lost", 0.03), ("poll", "502", 0.03), ("download", "truncate", 0.03))
 
@@ -153,11 +169,12 @@ class Frozen:
                 self._wait(LONG_S, lambda: False)
                 victim.send(signal.SIGCONT)
                 continue
-            self.aimed += 1
-            self._others_go_on(key, victim)
+            is_good = self._others_go_on(key, victim)
             victim.send(signal.SIGCONT)
-            self._wait(1.0, lambda: False)
-            return True
+            if is_good:
+                self.aimed += 1
+                self._wait(1.0, lambda: False)
+                return True
         return False
 
     def _stop_at_intent(self, victim: Life, until: float) -> tuple[str, float] | None:
@@ -195,20 +212,30 @@ class Frozen:
         self.mock.listen()
         return any(each["kind"] == "create" and each["at"] >= at for each in self.mock.journal)
 
-    def _others_go_on(self, key: str, victim: Life) -> None:
-        """While one sleeps: the others look in vain, a person allows a new submit, one more process makes it."""
+    def _others_go_on(self, key: str, victim: Life) -> bool:
+        """While one sleeps: the others look in vain, a person allows a new submit, one more process makes it.
+
+        False when it came otherwise: the intent was that of the process that is awake, or the POST was on its way.
+        """
         spec = self.specs[self.lives.index(victim)]
         ((address, request),) = rows_of(self.folder, "SELECT address, request FROM job WHERE key = ?", key)
+        if not spec.startswith(address.partition("/")[0]):
+            return False
         prompt = json.loads(request)["input"]["prompt"]
         if len(set(self.specs)) > 1:  # the other process has another spec: somebody runs this one
             self.lives.append(self.start(spec, "-s", address))
         self._wait(PATIENCE_S, lambda: key not in {each for each, _, _ in unanswered(self.folder)})
-        if not self._is_made(prompt):
-            done = said(["resolve", key, "--resend"], self.folder, self.mock, **TEMPER)
-            assert done.returncode == 0, done.stderr
-            self.settled.resent += 1
-            self.lives.append(self.start(spec, "-s", address))
-            self._wait(PATIENCE_S, lambda: self._is_made(prompt))
+        try:
+            state = states_of(self.folder)[key]
+        except IllegalTransition:  # without the compare-and-set a history may be none
+            return False
+        if state.phase is not Phase.IN_DOUBT or state.candidates or self._is_made(prompt):
+            return False
+        if said(["resolve", key, "--resend"], self.folder, self.mock, **TEMPER).returncode != 0:
+            return False
+        self.settled.resent += 1
+        self.lives.append(self.start(spec, "-s", address))
+        return self._wait(PATIENCE_S, lambda: self._is_made(prompt))
 
     def _is_made(self, prompt: str) -> bool:
         return any(prompt_of(each) == prompt for each in self.mock.tasks())
@@ -230,12 +257,12 @@ class Frozen:
         for life in self.lives:
             life.send(signal.SIGCONT)
         for life in self.lives:
-            assert self._wait(60.0, lambda life=life: life.is_over), f"a run does not end: {life.tail()}"  # type: ignore[misc]
+            assert self._wait(END_S, lambda life=life: life.is_over), f"a run does not end: {life.tail()}"  # type: ignore[misc]
         for _ in range(6):
             codes = []
             for spec in dict.fromkeys(self.specs):
                 life = self.start(spec)
-                assert self._wait(60.0, lambda life=life: life.is_over), f"a run does not end: {life.tail()}"  # type: ignore[misc]
+                assert self._wait(END_S, lambda life=life: life.is_over), f"a run does not end: {life.tail()}"  # type: ignore[misc]
                 codes.append(life.process.returncode)
                 assert codes[-1] in (0, 1, 5), f"exit {codes[-1]}: {life.tail()}"
             if 5 not in codes:
