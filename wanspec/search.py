@@ -25,8 +25,8 @@ __all__ = ["fits", "search"]
 
 MARGIN_S = 60.0
 LIST_FAILURES = 40
-#: no model that tells its prompt cuts it shorter, in characters
-LEAST_CUT = 200
+#: no model cuts a prompt shorter, in characters (the lowest `x-cut` of a prompt in the contract is 75)
+LEAST_CUT = 70
 
 
 async def search(

@@ -80,7 +80,7 @@ class Plan:
         """Whether no process dies or is held up, no clock is wrong, and nobody else interferes: the judge must be content."""
         return not self.foreign and self.scenario.link_s > 3600.0 and all(
             life.crash_at is None and life.kill_s is None and not life.frozen and life.wrong == ((0.0, 0.0),)
-            and not life.person and life.full_at is None and len(lives) == 1
+            and life.after_s <= 3000.0 and not life.person and life.full_at is None and len(lives) == 1
             for lives in self.rounds for life in lives
         )  # fmt: skip
 

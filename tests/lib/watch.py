@@ -40,6 +40,8 @@ __all__ = ["Watch", "identity_of"]
 SEARCHES = len(Policy().search_after_s)
 #: arrivals are counted over this; one submit may have been held up on its way, and one is what GCRA lets through at once
 WINDOW_S = 5.0
+#: by so much a clock may be wrong before a search looks at the wrong hour
+CLOCK_S = 30.0
 
 
 def identity_of(body: Any) -> str:
@@ -93,6 +95,8 @@ class Watch:
         self._spent: dict[str, Spent] = {}
         self._arrivals: dict[str, deque[float]] = {}
         self._named: set[str] = set()
+        #: begun by a clock that was wrong by more than was known: the search asks for another time
+        self._misdated: set[str] = set()
         #: the last report of each spec, as people read it
         self._said: dict[int, str] = {}
         self.list_lied = world.plan.scenario.list_lag_s > 60.0 or any(
@@ -144,6 +148,8 @@ class Watch:
         counts["events"] += 1
         if isinstance(event, Began):
             self._model_of[key] = model
+            if abs(self._world.now() - who.now() - (event.ahead_s or 0.0)) > CLOCK_S:
+                self._misdated.add(key)
             self._open.setdefault(model, []).append(Open(key=key, life=who.name))
             return
         opened = self._open.get(self._model_of.get(key, ""), [])
@@ -385,7 +391,9 @@ class Watch:
         ours = {each.id for _, each in self._tasks} & set(state.candidates)
         if len(ours) > 1 and not self._allowed_keys:
             self.fault(f"single unacknowledged: {len(ours)} tasks of ours may each be that of {records[key].address}")
-        if mine and not self.list_lied and not self._world.plan.foreign and not self._allowed_keys:
+        if mine and key in self._misdated:
+            counts["doubts at the end, begun by a wrong clock"] += 1
+        elif mine and not self.list_lied and not self._world.plan.foreign and not self._allowed_keys:
             self.fault(f"search: {records[key].address} is in doubt, and the list shows its task {mine[0].id[:8]}")
         counts["doubts at the end, with a task" if mine else "doubts at the end, without a task"] += 1
 
