@@ -169,6 +169,7 @@ def test_trouble_for_half_an_hour_while_polling_changes_no_task(
         return trouble(call) if (is_query(call) or is_list(call)) and now < bad_until else answer
 
     answering(bench, spoil)
+    bench.judges = False
     outcome = run_virtual(lambda: bench.run(spec_text(3, model=FLASH)))
     assert done(outcome)
     assert len(bench.service.queues.tasks) == 3

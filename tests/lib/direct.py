@@ -184,6 +184,8 @@ class Bench:
         )
         self.refused = 0
         self.changes: list[Change] = []
+        #: whether the judge of clients has seen what the runner saw: not where a test changes answers on their way
+        self.judges = True
         self.plan: Plan
         self._loaded: dict[str, Loaded] = {}
 
@@ -223,8 +225,9 @@ class Bench:
             self.refused += transport.refused
             await ledger.close()
         # No life of our own runner, through whatever trouble, gives the judge of clients a reason.
-        judged = self.service.verdict(self.clock.now())
-        assert judged["ok"], judged["findings"]
+        if self.judges:
+            judged = self.service.verdict(self.clock.true_now())
+            assert judged["ok"], judged["findings"]
         return outcome
 
     async def look(self, text: str, act: Callable[[Session], Any]) -> None:

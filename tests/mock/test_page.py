@@ -289,6 +289,7 @@ async def test_everything_can_be_done_by_keyboard_and_has_a_name(desk: Desk) -> 
 async def test_a_paused_journal_stands_still_and_rows_stay_the_same_nodes(desk: Desk) -> None:
     task_id = await desk.create()
     await desk.see("#calls", "create")
+    await desk.tab.until(f"{FIRST} !== null")
     await desk.tab.js(f"{FIRST}.dataset.mine = 'yes'")
     await desk.tab.click("#pause")
     for _ in range(3):

@@ -6,6 +6,7 @@ to the spec file, wherever in the spec it stands.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -187,5 +188,4 @@ def data_rows(
 def beside(file: str, written: str) -> str:
     """The name to show for a file that a spec names: as the spec itself was named."""
     parent = str(PurePosixPath(file.replace("\\", "/")).parent) if file != "<stdin>" else "."
-    path = written.removeprefix("./")
-    return path if parent == "." or path.startswith("/") else f"{parent}/{path}"
+    return posixpath.normpath(written if parent == "." or written.startswith("/") else f"{parent}/{written}")
