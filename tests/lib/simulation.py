@@ -55,8 +55,8 @@ ORIGIN, ADDRESS = "http://127.0.0.1:1", "http://127.0.0.1:1/api/v1"
 #: no life takes longer: three hours for a task that is stuck, a day until its record is gone, and the freezes
 LIFE_S = 60 * 3600.0
 CLEAN_LIVES = 6
-#: of the loop; a seed has some thousands
-TURNS = 400_000
+#: of the loop: a seed has some thousands; one whose clock is set back by two hours waits for them by hundreds of thousands
+TURNS = 2_000_000
 
 
 class Gone(BaseException):
