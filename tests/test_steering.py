@@ -223,3 +223,17 @@ def test_a_doubt_that_is_given_up_is_neither_sought_nor_sent_again(here: Path) -
         assert cli(["resolve"], here, server.base_url).stdout.strip() == "nothing is in doubt"
         after = cli(["run", "stills.yaml", "-s", "still0", *RUN], here, server.base_url)
         assert (after.returncode, states(after), server.bill()["tasks"]) == (1, {"s/still0": "failed"}, 1)
+
+
+def test_values_come_from_a_file_and_over_it_from_the_command_line(here: Path) -> None:
+    """`--var-file` sets vars with their types, `--var` goes over it; what is no map of values is refused with 3."""
+    text = "wanspec: 1\nname: v\nvars: {what: a cat, seed: 1}\njobs:\n  still:\n    model: wanx2.1-t2i-turbo\n"
+    text += '    input: {prompt: "${{ vars.what }}"}\n    parameters: {n: 1, seed: "${{ vars.seed }}"}\n'
+    (here / "v.yaml").write_text(text)
+    (here / "values.yaml").write_text("what: a harbor\nseed: 7\n")
+    (here / "list.yaml").write_text("- a\n")
+    plan = ["plan", "v.yaml", "--mock", "--json", "--var-file", "values.yaml"]
+    (job,) = json.loads(cli([*plan, "--var", "seed=8"], here, "http://127.0.0.1:1").stdout)["jobs"]
+    assert job["request"]["input"] == {"prompt": "a harbor"}
+    assert job["request"]["parameters"] == {"n": 1, "seed": 8}
+    assert cli(["plan", "v.yaml", "--mock", "--var-file", "list.yaml"], here, "http://127.0.0.1:1").returncode == 3
