@@ -23,13 +23,14 @@ MODULES = {
 LAYERS = {
     "wanspec.errors": 0, "wanspec.problem": 0, "wanspec.text": 0, "wanspec.scalar": 0, "wanspec.source": 0,
     "wanspec.contract": 1,
+    "wanspec.decide": 2,
     "wanspec.spec": 2, "wanspec.job": 2, "wanspec.event": 2, "wanspec.task": 2, "wanspec.wire": 2, "wanspec.quota": 2,
     "wanspec.plan": 2, "wanspec.settings": 2, "wanspec.sidecar": 2, "wanspec.patience": 2,
     "wanspec.ledger_file": 3, "wanspec.ledger_notes": 3,
     "wanspec.ledger": 3, "wanspec.client": 3, "wanspec.media": 3, "wanspec.artifacts": 3, "wanspec.overlay": 3, "wanspec.clock": 3,
     "wanspec.work": 2, "wanspec.carry": 2, "wanspec.budget": 2, "wanspec.difference": 2, "wanspec.curl": 2,
     "wanspec.dispatch": 4, "wanspec.upload": 4, "wanspec.line": 4, "wanspec.search": 4, "wanspec.fetch": 4, "wanspec.cancel": 4,
-    "wanspec.runner": 4, "wanspec.follow": 4, "wanspec.lookout": 4, "wanspec.learned": 4, "wanspec.told": 4,
+    "wanspec.runner": 4, "wanspec.follow": 4, "wanspec.lookout": 4, "wanspec.learned": 4, "wanspec.told": 4, "wanspec.submit": 4,
     "wanspec.orphans": 4, "wanspec.report": 4,
     "wanspec.loading": 5, "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
 }  # fmt: skip

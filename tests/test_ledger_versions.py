@@ -170,10 +170,10 @@ def test_a_complaint_is_heard_by_every_process(tmp_path: Path) -> None:
         assert made is not None
         assert await two.complain("main", "m", LIMITS, 103.0, BOTH, None) is None
         paused = await begin(two, "c", 104.0)
-        assert paused == Wait(at=122.0, why="the service asked for a pause")
+        assert paused == Wait(at=122.0, why="the service asked for a pause", is_cut=True)
         full = await begin(two, "c", 122.0)
         assert full is not None
-        assert full.why == "2 of 2 running"
+        assert (full.why, full.is_cut) == ("2 of 2 running", True)
         assert await begin(two, "c", 133.0) is None
         slow = await begin(one, "d", 133.5)
         assert slow is not None

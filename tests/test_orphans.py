@@ -54,7 +54,7 @@ def test_a_task_of_our_key_that_nobody_knows_is_named(tmp_path: Path) -> None:
     assert {state.phase for state in outcome.states.values()} == {Phase.DONE}
     assert outcome.strangers == made
     assert f"tasks of this account that no job here knows: {made[0]}, {made[1]}" in text_of(bench, outcome)
-    assert outcome_data(bench.plan, outcome, 0, [])["strangers"] == made
+    assert outcome_data(bench.plan, outcome, 0, [], {})["strangers"] == made
     assert exit_code(bench.plan, outcome) == 0
 
 

@@ -18,6 +18,7 @@ from mock_server.scenario import Fault, Scenario
 from wanspec.api import Session
 from wanspec.event import Accepted, Began
 from wanspec.quota import Cut
+from wanspec.report.outcomes import outcome_text
 from wanspec.task import Phase
 from wanspec.told import read_limits
 from wanspec.wire import Reply
@@ -69,6 +70,10 @@ def peak_between(bench: Bench, since: float, until: float) -> int:
     return peak
 
 
+def text_of(bench: Bench, outcome: Any) -> str:
+    return "\n".join(outcome_text(bench.plan, outcome, bench.service.contract, base_url=""))
+
+
 def done(outcome: Any) -> bool:
     return {state.phase for state in outcome.states.values()} == {Phase.DONE}
 
@@ -93,6 +98,11 @@ def test_a_storm_of_429_halves_what_is_under_way_and_it_grows_back(tmp_path: Pat
     assert len(refused) <= 20
     assert peak_between(bench, EPOCH, EPOCH + 199) == 2
     assert peak_between(bench, EPOCH + 300, EPOCH + 900) == 5
+    # a person who sees it wait is told why, and not at every wait
+    assert {each.model for each in bench.slowed} == {FLASH} == set(outcome.slowed)
+    assert "2 of 2 running" in {each.why for each in bench.slowed}
+    assert 1 < len(bench.slowed) <= (bench.changes[-1].event.at - EPOCH) / 30.0
+    assert "  slowed down: the service complained about submits of wan2.6-i2v-flash" in text_of(bench, outcome)
 
 
 def test_without_complaints_nothing_is_cut(tmp_path: Path) -> None:
@@ -101,9 +111,12 @@ def test_without_complaints_nothing_is_cut(tmp_path: Path) -> None:
     async def look(session: Session) -> None:
         assert await session.ledger._run(lambda db: db.execute("SELECT count(*) FROM cut").fetchone()[0]) == 0
 
-    assert done(run_virtual(lambda: bench.run(spec_text(12, model=FLASH))))
+    outcome = run_virtual(lambda: bench.run(spec_text(12, model=FLASH)))
+    assert done(outcome)
     run_virtual(lambda: bench.look(spec_text(12, model=FLASH), look))
     assert peak_between(bench, EPOCH, EPOCH + 900) == 5
+    assert bench.slowed == []  # that all seats are taken is no complaint
+    assert "slowed" not in text_of(bench, outcome)
 
 
 def test_retry_after_is_kept_by_every_job_of_the_model(tmp_path: Path) -> None:
@@ -129,7 +142,7 @@ def test_retry_after_is_kept_by_every_job_of_the_model(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("do", ["lost_502", "lost_500", "lost"])
 def test_trouble_of_the_service_while_submitting_cuts_what_is_under_way(tmp_path: Path, do: str) -> None:
-    """A 5xx or a lost answer halves the seats, not the rate, once for each window."""
+    """A 5xx halves the seats, not the rate, once for each window; a lost connection says nothing of the service's load."""
     bench = Bench(tmp_path, dataclasses.replace(QUICK, faults=(Fault(on="create", do=do, skip=2),)))
     found: list[Cut] = []
 
@@ -141,8 +154,8 @@ def test_trouble_of_the_service_while_submitting_cuts_what_is_under_way(tmp_path
 
     assert done(run_virtual(lambda: bench.run(spec_text(6, model=FLASH))))
     run_virtual(lambda: bench.look(spec_text(6, model=FLASH), look))
-    (only,) = found
-    assert (only.running, only.submit_per_s, only.until) == (2.5, 5.0, 0.0)
+    cuts = [(each.running, each.submit_per_s, each.until) for each in found]
+    assert cuts == ([] if do == "lost" else [(2.5, 5.0, 0.0)])
 
 
 def test_a_network_that_is_away_cuts_nothing(tmp_path: Path) -> None:

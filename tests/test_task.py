@@ -8,6 +8,17 @@ from typing import Any
 import pytest
 
 from wanspec.contract import Retry
+from wanspec.decide import (
+    Fetch,
+    GiveUp,
+    Poll,
+    Resume,
+    Search,
+    Submit,
+    decide,
+    in_time,
+    settled_at,
+)
 from wanspec.errors import IllegalTransition
 from wanspec.event import (
     EVENTS,
@@ -30,16 +41,9 @@ from wanspec.event import (
 )
 from wanspec.task import (
     GIVEN_UP,
-    Fetch,
-    GiveUp,
     Phase,
     Policy,
-    Poll,
-    Resume,
-    Search,
     State,
-    Submit,
-    decide,
     evolve,
     fold,
     holds_seat,
@@ -212,6 +216,32 @@ def test_a_found_submit_is_in_doubt_only_when_it_cannot_arrive_any_more() -> Non
     decided = decide(fold("k", [Began(at=100.0)]), POLICY)
     assert isinstance(decided, Resume)
     assert decided.at == 100.0 + POLICY.send_grace_s + POLICY.http_timeout_s + POLICY.list_lag_s + POLICY.clock_skew_s
+
+
+def test_the_sender_says_how_long_its_submit_may_be_under_way() -> None:
+    """A process with a longer time-out than ours shares the ledger: its word counts, and a shorter one does not."""
+    for said_s in (0.0, POLICY.settle_s - 1.0, POLICY.settle_s + 250.0):
+        state = fold("k", [Began(at=100.0, settle_s=said_s)])
+        assert settled_at(state, POLICY) == 100.0 + max(said_s, POLICY.settle_s)
+        decided = decide(state, POLICY)
+        assert decided is not None
+        assert decided.at == settled_at(state, POLICY)
+
+
+@pytest.mark.parametrize("phase", [phase for phase in Phase if phase not in (Phase.NEW, Phase.DONE, Phase.FAILED)])
+def test_a_clock_that_was_set_back_is_not_waited_for(phase: Phase) -> None:
+    """All times of the history lie two hours ahead: what is decided waits as long from now as it would have from then."""
+    ahead_s = 7200.0
+    events = [dataclasses.replace(event, at=event.at + ahead_s) for event in HISTORIES[phase]]
+    latest = max(event.at for event in events)
+    state = fold("k", events)
+    now = latest - ahead_s
+    decided, plain = decide(in_time(state, now), POLICY), decide(state, POLICY)
+    assert decided is not None
+    assert plain is not None
+    assert type(decided) is type(plain)
+    assert decided.at - now <= max(plain.at - latest, 0.0) + POLICY.poll_max_s
+    assert in_time(state, latest) is state
 
 
 def test_the_search_ends_with_a_person() -> None:

@@ -24,6 +24,7 @@ from wanspec.budget import Budget
 from wanspec.cancel import Cancelled, cancel
 from wanspec.clock import Clock
 from wanspec.contract import Checker
+from wanspec.errors import SettingsError
 from wanspec.event import Released
 from wanspec.follow import Followers, Made, made_by, needs_of, settled_with
 from wanspec.job import Job, canonical
@@ -31,6 +32,7 @@ from wanspec.ledger import JobRecord, SqliteLedger
 from wanspec.line import Line
 from wanspec.loading import Loaded, load
 from wanspec.media import probe_bytes
+from wanspec.patience import unsound
 from wanspec.plan import Action, Plan, make_plan
 from wanspec.quota import limits_of
 from wanspec.runner import Manner, Runner
@@ -39,7 +41,7 @@ from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
 from wanspec.spec.select import Selection
 from wanspec.task import Phase, Policy, State, fold
-from wanspec.work import Change, Outcome, Work
+from wanspec.work import Change, Outcome, Slowed, Work
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
@@ -136,15 +138,24 @@ class Session:
         clock: Clock,
         *,
         watch: Callable[[Change], None] = lambda change: None,
+        slowed: Callable[[Slowed], None] = lambda slowed: None,
         submits: bool = True,
         manner: Manner | None = None,
         caps: Caps | None = None,
     ) -> Outcome:
         """Take every job to its end; without `submits` only those that are paid for. `stop` may be called meanwhile.
 
-        `caps` are those of this run; those of the specs hold as well.
+        `watch` is told every change of a job, `slowed` when a model has to be slower than its limits. `caps` are those of this
+        run; those of the specs hold as well.
+
+        Raises:
+            SettingsError: with these times a lost answer could not be told from one that is late.
         """
         contract, settings = self.loaded.contract, self.settings
+        if why := unsound(settings.policy, transport.timeout_s):
+            raise SettingsError(
+                why, hint="WANSPEC_HTTP_TIMEOUT_S and its neighbours set these times; `wanspec doctor` shows them"
+            )
         now = await self.standing()
         held = [job for job in now.jobs if self._waits(job, now)]
         waiting = {job.full_address for job in held}
@@ -170,6 +181,7 @@ class Session:
             limits={model: limits_of(contract.model(model), concurrency=concurrency) for model in models},
             origin=settings.origin,
             watch=watch,
+            slowed=slowed,
             budget=Budget(contract, caps or Caps(), self.loaded.caps),
             manner=dataclasses.replace(manner or Manner(), submits=submits),
             seated=self.seated,
@@ -184,7 +196,9 @@ class Session:
                     continue
                 same.jobs = [*same.jobs, job]
                 if same.state.phase is Phase.DONE:
-                    runner.place(same, [job])
+                    events = (await self.ledger.histories([job.key]))[job.key]
+                    same.state = fold(job.key, events)  # whole: the run keeps it in brief
+                    runner.place(same, same.state, [job])
                 if same.state.is_over:
                     further += await followers.after(same)
             new = await self._works(job for job in jobs if job.key not in known)

@@ -109,12 +109,13 @@ class Budget:
 
     def __init__(self, contract: Contract, run: Caps, specs: Mapping[str, Caps]) -> None:
         self._contract = contract
+        self._needs: dict[Need, Need] = {}
         self.purses = [Purse("this run", run)]
         self.purses += [Purse(file, caps, _of(file)) for file, caps in specs.items()]
 
     def take(self, key: str, job: Job) -> str:
         """Count a job in before it is submitted; the cap that forbids it, in words, and nothing is counted."""
-        need = need_of(job, self._contract)
+        need = self._need_of(job)
         mine = [purse for purse in self.purses if purse.owns(job)]
         for purse in mine:
             if key not in purse.taken:
@@ -128,10 +129,15 @@ class Budget:
 
     def count(self, key: str, job: Job) -> None:
         """Count a job in that is under way already, over a cap or not."""
-        need = need_of(job, self._contract)
+        need = self._need_of(job)
         for purse in self.purses:
             if purse.owns(job) and key not in purse.taken:
                 purse.add(key, need)
+
+    def _need_of(self, job: Job) -> Need:
+        """Equal needs are one: a run may have very many jobs that differ in their seed only."""
+        need = need_of(job, self._contract)
+        return self._needs.setdefault(need, need)
 
     def give_back(self, key: str) -> None:
         """A job costs nothing after all."""

@@ -37,8 +37,10 @@ class Download:
 
 
 class Transport(Protocol):
-    """The seam between the runner and the network."""
+    """The seam between the runner and the network. `timeout_s`: a call without a whole answer is given up after so long."""
 
+    @property
+    def timeout_s(self) -> float: ...
     async def submit(self, request: Request, may_send: Callable[[], bool]) -> Reply: ...
     async def call(self, request: Request) -> Reply: ...
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply: ...
@@ -75,13 +77,13 @@ class HttpTransport:
     def __init__(self, base_url: str, key: Secret, *, timeout_s: float) -> None:
         self.base_url = base_url.rstrip("/")
         self._key = key
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._api: aiohttp.ClientSession
         self._fresh: aiohttp.ClientSession
         self._results: aiohttp.ClientSession
 
     async def __aenter__(self) -> HttpTransport:
-        call = aiohttp.ClientTimeout(total=self._timeout_s, connect=CONNECT_S)
+        call = aiohttp.ClientTimeout(total=self.timeout_s, connect=CONNECT_S)
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(_check_deadline)
         self._api = aiohttp.ClientSession(timeout=call, trust_env=True)

@@ -47,6 +47,8 @@ class Began:
     at: float
     #: by how much the service's clock is ahead of ours, in seconds; None when it has not said so yet
     ahead_s: float | None = None
+    #: after so many seconds the POST cannot arrive any more, by the settings of whoever sends it; 0: it does not say
+    settle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

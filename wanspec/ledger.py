@@ -24,12 +24,14 @@ from wanspec.errors import LedgerConflict, LedgerError
 from wanspec.event import Event, decode, encode
 from wanspec.ledger_file import connect, explained
 from wanspec.ledger_notes import Notes, cut_of
-from wanspec.quota import Cut, Limits, Wait, eased, next_token
+from wanspec.quota import MOST_HOLD_S, Cut, Limits, Wait, eased, next_token
 
 __all__ = ["JobRecord", "Ledger", "SqliteLedger"]
 
 #: the record of a task is gone after a day, and with it whatever held a seat
 SEAT_S = 86400.0
+#: two processes that differ by less have the same clock; more, and it was set back
+SET_BACK_S = 5.0
 
 T = TypeVar("T")
 Operation = Callable[[sqlite3.Connection], Any]
@@ -164,18 +166,25 @@ class SqliteLedger(Notes):
             if unanswered:
                 return Wait(at=now + 0.25, why="another submit of this model has no answer yet")
             last = cut_of(db, account, model)
-            if last is not None and now < last.until:
-                return Wait(at=last.until, why="the service asked for a pause")
+            if last is not None and now < (until := min(last.until, now + MOST_HOLD_S)):
+                return Wait(at=until, why="the service asked for a pause", is_cut=True)
             present = eased(limits, last, now)
             if taken >= present.running:
-                return Wait(at=now + 1.0, why=f"{taken} of {present.running} running")
+                return Wait(
+                    at=now + 1.0,
+                    why=f"{taken} of {present.running} running",
+                    is_cut=taken < limits.running,
+                )
             bucket = f"submit/{account}/{model}"
-            row = db.execute("SELECT arrival FROM token WHERE bucket = ?", (bucket,)).fetchone()
-            at, arrival = next_token(row[0] if row else 0.0, now, present.submit_per_s)
+            at, arrival = next_token(_arrival(db, bucket, now), now, present.submit_per_s)
             if at > now:
-                return Wait(at=at, why=f"{present.submit_per_s:g} submits a second")
+                return Wait(
+                    at=at,
+                    why=f"{present.submit_per_s:.2g} submits a second",
+                    is_cut=present.submit_per_s < limits.submit_per_s,
+                )
             _insert(db, key, seen, event)
-            db.execute("INSERT OR REPLACE INTO token VALUES (?, ?)", (bucket, arrival))
+            _take(db, bucket, arrival, now)
             db.execute("INSERT OR REPLACE INTO seat VALUES (?, ?, ?, 1, ?)", (key, account, model, now))
             return None
 
@@ -203,9 +212,8 @@ class SqliteLedger(Notes):
         """Take the next token of a bucket: when the call may leave, in epoch seconds."""
 
         def write(db: sqlite3.Connection) -> float:
-            row = db.execute("SELECT arrival FROM token WHERE bucket = ?", (bucket,)).fetchone()
-            at, arrival = next_token(row[0] if row else 0.0, now, per_s)
-            db.execute("INSERT OR REPLACE INTO token VALUES (?, ?)", (bucket, arrival))
+            at, arrival = next_token(_arrival(db, bucket, now), now, per_s)
+            _take(db, bucket, arrival, now)
             return at
 
         return await self._run(write, writes=True)
@@ -292,6 +300,25 @@ def _transaction(
         failure = explained(error)
         return [(None, failure)] * len(batch)
     return outcomes
+
+
+def _arrival(db: sqlite3.Connection, bucket: str, now: float) -> float:
+    """The theoretical arrival time of a bucket's next call.
+
+    Beside it is the time at which it was written. If that has not come yet, the clock was set back since, and both with it.
+    """
+    rows = dict(
+        db.execute("SELECT bucket, arrival FROM token WHERE bucket IN (?, ?)", (bucket, f"{bucket}@")).fetchall()
+    )
+    arrival, set_back_s = float(rows.get(bucket, 0.0)), rows.get(f"{bucket}@", 0.0) - now
+    if set_back_s > SET_BACK_S:
+        arrival -= set_back_s
+        _take(db, bucket, arrival, now)
+    return arrival
+
+
+def _take(db: sqlite3.Connection, bucket: str, arrival: float, now: float) -> None:
+    db.executemany("INSERT OR REPLACE INTO token VALUES (?, ?)", [(bucket, arrival), (f"{bucket}@", now)])
 
 
 def _insert(db: sqlite3.Connection, key: str, n: int, event: Event) -> None:

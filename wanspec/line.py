@@ -72,9 +72,13 @@ class Line:
         """Epoch seconds by the service's clock, as far as it is known."""
         return self.now() + (self.ahead_s or 0.0)
 
-    async def sleep_until(self, at: float) -> bool:
-        """Wait; False when the run is stopping (at once, however long the wait)."""
-        seconds = at - self.now()
+    async def sleep_until(self, at: float, *, since: float | None = None) -> bool:
+        """Wait; False when the run is stopping (at once, however long the wait).
+
+        `since` is the time from which `at` was reckoned: a clock that has been set back meanwhile makes no wait longer.
+        """
+        now = self.now()
+        seconds = at - (now if since is None else max(now, since))
         if self._stopping.is_set():
             return False
         if seconds <= 0:
@@ -110,8 +114,9 @@ class Line:
         Raises:
             NotSent, MaybeSent: there was no whole answer.
         """
-        at = await self._ledger.token(f"query/{ACCOUNT}", self._query_per_s, self.now())
-        if not await self.sleep_until(at):
+        asked_at = self.now()
+        at = await self._ledger.token(f"query/{ACCOUNT}", self._query_per_s, asked_at)
+        if not await self.sleep_until(at, since=asked_at):
             return None
         begun_at = self.now()
         try:

@@ -14,7 +14,18 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-__all__ = ["Policy", "aligned", "backoff_s", "jitter", "look_at", "newest_by_list", "quantile", "timed", "wanted"]
+__all__ = [
+    "Policy",
+    "aligned",
+    "backoff_s",
+    "jitter",
+    "look_at",
+    "newest_by_list",
+    "quantile",
+    "timed",
+    "unsound",
+    "wanted",
+]
 
 #: fewer samples than this are no distribution
 ENOUGH = 8
@@ -56,6 +67,27 @@ class Policy:
     @property
     def settle_s(self) -> float:
         return self.send_grace_s + self.http_timeout_s + self.list_lag_s + self.clock_skew_s
+
+
+def unsound(policy: Policy, timeout_s: float) -> str:
+    """Why the submit protocol cannot be kept with a transport that gives a call up after `timeout_s`; empty when it can.
+
+    Whoever finds a POST without an answer waits for grace + time-out + lag + skew and then searches the list, whose records the
+    service keeps for a day: so no POST may take longer than the time-out that is reckoned with, and the last search must come
+    before the record is gone.
+    """
+    if timeout_s > policy.http_timeout_s:
+        believed_s = policy.http_timeout_s
+        return (
+            f"a POST may be under way for {timeout_s:g} s, but is believed dead after http_timeout_s = {believed_s:g} s"
+        )
+    last_s = policy.settle_s + max(policy.search_after_s)
+    if last_s >= policy.retention_s:
+        return (
+            f"send_grace_s + http_timeout_s + list_lag_s + clock_skew_s + search_s = {last_s:g} s: a lost answer would be "
+            f"looked for when the service has no record of it any more ({policy.retention_s:g} s)"
+        )
+    return ""
 
 
 def timed(policy: Policy, samples: Sequence[float], typical_s: tuple[float, float]) -> Policy:

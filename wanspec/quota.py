@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from wanspec.contract import Model
 
-__all__ = ["Cut", "Limits", "Wait", "cut", "eased", "limits_of", "next_token"]
+__all__ = ["MOST_HOLD_S", "Cut", "Limits", "Wait", "cut", "eased", "limits_of", "next_token"]
 
 #: For a model whose limits nobody knows: the lowest of those that are known.
 UNKNOWN_RUNNING = 1
@@ -49,10 +49,14 @@ class Cut:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Not now. `at` is when it is worth asking again, in epoch seconds; `why` is for people."""
+    """Not now. `at` is when it is worth asking again, in epoch seconds; `why` is for people.
+
+    `is_cut`: the service has complained; without that there might be leave now.
+    """
 
     at: float
     why: str
+    is_cut: bool = False
 
 
 def limits_of(

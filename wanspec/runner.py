@@ -1,9 +1,9 @@
 """The loop: decide, wait, perform, note, for each job until nothing is left to do.
 
 `run(work)` takes one job from whatever state it is in to an end and may be run twice, at once, in any number of processes:
-the ledger decides who writes. The submit protocol is all in `_submit`: intent, seat and token in one transaction, the send
-deadline, the answer by compare-and-set. A failed job is a value in its state; what stops the whole run (key refused, disk
-full, Ctrl-C) is in `Outcome`. No policy is here: times and limits come from `task.Policy` and the contract.
+the ledger decides who writes. The submit protocol is all in `submit.py`. A failed job is a value in its state; what stops the
+whole run (key refused, disk full, Ctrl-C) is in `Outcome`. No policy is here: times and limits come from `task.Policy` and
+the contract.
 """
 
 from __future__ import annotations
@@ -17,11 +17,21 @@ from wanspec.budget import Budget
 from wanspec.carry import carriages
 from wanspec.clock import Clock
 from wanspec.contract import Contract, Retry
+from wanspec.decide import (
+    Command,
+    Fetch,
+    GiveUp,
+    Poll,
+    Resume,
+    Search,
+    Submit,
+    decide,
+    in_time,
+)
 from wanspec.dispatch import LocalDispatcher
 from wanspec.errors import LedgerConflict, MaybeSent, NotSent, WanspecError
 from wanspec.event import (
     Accepted,
-    Began,
     Event,
     Found,
     Refused,
@@ -34,7 +44,7 @@ from wanspec.fetch import Fetcher
 from wanspec.job import Job
 from wanspec.learned import Learned
 from wanspec.ledger import Ledger
-from wanspec.line import ACCOUNT, Line
+from wanspec.line import Line
 from wanspec.lookout import Lookout
 from wanspec.orphans import Orphans
 from wanspec.quota import Limits, limits_of
@@ -43,18 +53,11 @@ from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
+from wanspec.submit import Submitter
 from wanspec.task import (
-    Command,
-    Fetch,
-    GiveUp,
     Phase,
     Policy,
-    Poll,
-    Resume,
-    Search,
     State,
-    Submit,
-    decide,
     evolve,
     fold,
     holds_seat,
@@ -63,16 +66,14 @@ from wanspec.task import (
 )
 from wanspec.told import told_limits
 from wanspec.upload import Uploader
-from wanspec.wire import query_request, read_query, read_submit, submit_request
-from wanspec.work import Change, Outcome, Work
+from wanspec.wire import query_request, read_query
+from wanspec.work import Change, Outcome, Slowed, Work, brief
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
 
 __all__ = ["Manner", "Runner"]
 
-#: a submit that waits for so long looks for jobs that others have left behind
-HEAL_S = 60.0
 #: Phases in which a job may still be about to be sent.
 UNSENT = frozenset({Phase.NEW, Phase.SUBMITTING, Phase.IN_DOUBT})
 
@@ -111,6 +112,7 @@ class Runner:
         origin: str,
         unreachable_s: float = 60.0,
         watch: Callable[[Change], None] = lambda change: None,
+        slowed: Callable[[Slowed], None] = lambda slowed: None,
         budget: Budget | None = None,
         manner: Manner | None = None,
         seated: Callable[[], Awaitable[list[Work]]] = _nobody,
@@ -137,13 +139,28 @@ class Runner:
         self._fetcher = Fetcher(self._line, artifacts, contract, self._poll)
         self._dispatcher: LocalDispatcher[Work]
         self._budget = budget or Budget(contract, Caps(), {})
+        self.outcome = Outcome()
+        self._submitter = Submitter(
+            ledger=ledger,
+            line=self._line,
+            clock=clock,
+            contract=contract,
+            limits=limits,
+            uploader=self._uploader,
+            budget=self._budget,
+            policy=self._policy,
+            is_open=self._is_open,
+            heal=self._heal,
+            watch=watch,
+            slowed=slowed,
+            outcome=self.outcome,
+        )
         self._manner = manner or Manner()
         self._seated = seated
         self._unsent: set[str] = set()
         self._has_failed_fast = False
         self._works: list[Work] = []
         self._after: Callable[[Work], Awaitable[list[Work]]] = _nothing_follows
-        self.outcome = Outcome()
 
     def stop(self) -> None:
         """No new calls; those under way finish, and what is not over stays in the ledger."""
@@ -171,14 +188,25 @@ class Runner:
         self._offer(works)
         await self._dispatcher.serve(self.run, self._is_open)
         try:
-            self.outcome.strangers = await self._orphans.left()
+            await self._look_back()
         except WanspecError as error:  # the ledger; what the run has done is said all the same
             self._halted_by(error)
-        for work in self._works:
-            self.outcome.states[work.key] = work.state
-            # Whoever took the job over has found its task by now: then it is no orphan.
-            self.outcome.orphans = [each for each in self.outcome.orphans if each not in work.state.task_ids]
+        self.outcome.states = {work.key: work.state for work in self._works}
         return self.outcome
+
+    async def _look_back(self) -> None:
+        """At the end: what other processes have made meanwhile of the jobs that are not over here, and whose tasks are left."""
+        left = {work.key: work for work in self._works if not work.state.is_over}
+        for key, events in (await self._ledger.histories(left)).items():
+            work = left[key]
+            if len(events) > work.seen:
+                work.state, work.seen = fold(key, events), len(events)
+                if work.state.phase is Phase.DONE and not work.is_stray:
+                    self.place(work, work.state)
+        if self.outcome.orphans:  # whoever took the job over may have found its task
+            owners = await self._ledger.task_owners()
+            self.outcome.orphans = [each for each in self.outcome.orphans if each not in owners]
+        self.outcome.strangers = await self._orphans.left()
 
     def _offer(self, works: Sequence[Work]) -> None:
         """Take works into the run."""
@@ -197,7 +225,7 @@ class Runner:
     async def run(self, work: Work) -> None:
         """One job from where it is to an end, or to where it has to wait for a person."""
         try:
-            while (command := decide(work.state, self._policy(work.job.model))) is not None:
+            while (command := self._next(work)) is not None:
                 if not await self._line.sleep_until(command.at):
                     return
                 try:
@@ -210,11 +238,16 @@ class Runner:
                 finally:
                     self._dispatcher.end_turn(work)
             if work.state.phase is Phase.DONE and not work.is_stray:
-                self.place(work)
+                self.place(work, work.state)
             if work.state.is_over and not self._line.is_stopping:
                 self._offer(await self._after(work))
+            if work.state.phase is Phase.DONE:
+                work.state = brief(work.state)
         except WanspecError as error:  # the disk, the ledger: nothing that another job would fare better with
             self._halted_by(error)
+
+    def _next(self, work: Work) -> Command | None:
+        return decide(in_time(work.state, self._clock.now()), self._policy(work.job.model))
 
     async def _catch_up(self, work: Work) -> None:
         """Believe what the ledger says of a job."""
@@ -223,13 +256,13 @@ class Runner:
         if not holds_seat(work.state) and work.state.phase is not Phase.NEW:
             self._dispatcher.give_back(work)
 
-    def place(self, work: Work, jobs: Sequence[Job] | None = None) -> None:
-        """Link the files of a finished job to where its specs want them (or only some of its jobs do)."""
+    def place(self, work: Work, state: State, jobs: Sequence[Job] | None = None) -> None:
+        """Link the files of a done job to where its specs want them (or only some of its jobs do)."""
         for job in work.jobs if jobs is None else jobs:
-            outputs = output_paths(job, self._contract, len(work.state.results))
-            for file in work.state.files:
+            outputs = output_paths(job, self._contract, len(state.results))
+            for file in state.files:
                 output = outputs[int(file.name.partition(".")[0])]
-                note = sidecar(job, work.state, file, self._origin, self._contract)
+                note = sidecar(job, state, file, self._origin, self._contract)
                 try:
                     self._artifacts.place(work.key, file, output, note)
                 except OutputTaken as error:
@@ -249,7 +282,7 @@ class Runner:
         """Do what was decided and say what came of it; None when it must not be done now."""
         match command:
             case Submit():
-                return None if work.is_stray else await self._submit(work)
+                return None if work.is_stray else await self._submitter.submit(work, self._dispatcher)
             case Resume():
                 return Resumed(at=self._clock.now())
             case Search():
@@ -336,65 +369,13 @@ class Runner:
             return
         retry = event.retry
         if before.phase is Phase.SUBMITTING:
-            await self._slow_down(work, event)
+            await self._submitter.heed(work, event)
         if retry is Retry.HALT_ACCOUNT:
             self.outcome.halt = self.outcome.halt or event
             if isinstance(event, Stumbled):  # even asking is refused
                 self._line.stop()
         elif retry in (Retry.HALT_MODEL, Retry.FIX_CALLER) and isinstance(event, Refused):
             self.outcome.halted_models.setdefault(work.job.model, event)
-
-    async def _slow_down(self, work: Work, event: Refused | Stumbled) -> None:
-        """A complaint about one submit is heard by every job of the model, in every process."""
-        is_doubt = isinstance(event, Stumbled) and event.maybe_sent
-        slows = self._contract.faults.slows(event.retry or (Retry.RECONCILE if is_doubt else None))
-        if slows or event.retry_after_s is not None:
-            model, now = work.job.model, self._clock.now()
-            await self._ledger.complain(ACCOUNT, model, self._limits[model], now, slows, event.retry_after_s)
-
-    async def _submit(self, work: Work) -> Event | None:
-        """The submit protocol: intent on disk with seat and token, then the bytes, once."""
-        if not self._is_open(work.job.model):
-            return None
-        if over := self._budget.take(work.key, work.job):
-            if over not in self.outcome.early:
-                self.outcome.early.append(over)
-            return None
-        carried = await self._uploader.carried(work.job)
-        if carried is None or isinstance(carried, Refused):
-            return carried
-        body, work.uploads = carried
-        request = submit_request(work.job.path, body)
-        await self._dispatcher.hold(work)
-        await self._dispatcher.take_turn(work)
-        waiting_since = self._clock.now()
-        while True:
-            if not self._is_open(work.job.model):
-                return None
-            now = self._clock.now()
-            began, begun_at = Began(at=now, ahead_s=self._line.ahead_s), self._clock.boot()
-            limits = self._limits[work.job.model]
-            wait = await self._ledger.begin(
-                work.key, work.seen, began, account=ACCOUNT, model=work.job.model, limits=limits, now=now
-            )
-            if wait is None:
-                break
-            if not await self._line.sleep_until(wait.at):
-                return None
-            if self._clock.now() - waiting_since > HEAL_S:
-                waiting_since = self._clock.now()
-                await self._heal()
-        before, work.state = work.state, evolve(work.state, began)
-        work.seen += 1
-        self._watch(Change(job=work.job, event=began, before=before, after=work.state))
-        grace_s = self._policy(work.job.model).send_grace_s
-        try:
-            reply = await self._line.submit(request, lambda: self._clock.boot() - begun_at < grace_s)
-        except NotSent as error:
-            return Stumbled(at=self._clock.now(), maybe_sent=False, what=str(error))
-        except MaybeSent as error:
-            return Stumbled(at=self._clock.now(), maybe_sent=True, what=str(error))
-        return read_submit(reply, self._clock.now(), self._contract.faults)
 
     async def _heal(self) -> None:
         """Take up what holds a seat and does not move here: whoever began it may have died meanwhile."""

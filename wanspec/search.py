@@ -11,6 +11,7 @@ first page; then the window is moved and the list read again.
 from __future__ import annotations
 
 from wanspec.contract import Contract
+from wanspec.decide import settled_at
 from wanspec.errors import MaybeSent, NotSent, SettingsError
 from wanspec.event import Event, Found, Searched, Succeeded
 from wanspec.job import Job
@@ -37,7 +38,7 @@ async def search(
 
     async def rows_of(began_at: float) -> list[Row] | None:
         # Nothing of this POST can arrive later than it may be sent; the margin is for what clocks still disagree.
-        span = (began_at - MARGIN_S, began_at + policy.settle_s + MARGIN_S)
+        span = (began_at - MARGIN_S, began_at + settled_at(state, policy) - state.began_at + MARGIN_S)
         listed = await _listed(model, *span, policy, line, contract)
         return listed and [row for row in listed if row.model == model and span[0] <= row.created_at <= span[1]]
 

@@ -1,7 +1,6 @@
-"""The life of a job, as two pure functions over its events.
+"""The life of a job, as a pure function over its events: what a job is, given all that happened to it.
 
-    evolve(state, event) -> State        what a job is, given all that happened to it
-    decide(state, policy) -> Command     what is to be done next, and not before when; None: nothing
+    evolve(state, event) -> State        and `decide.decide(state, policy)` says what is to be done next
 
             Began          Accepted           Succeeded          Saved
     new ───────────► submitting ─────► waiting ─────► fetching ─────► done
@@ -13,7 +12,7 @@
 
 Money rests on two rows: `Began` is on disk before a POST leaves, and a POST whose answer is lost leads to `in_doubt`, never
 back to `new` by itself. An event that a phase does not allow raises and changes nothing. What an error code means is data
-(`contract/errors.yaml`): the machine reads the retry class only. No clock here: `decide` gives a time, the runner waits.
+(`contract/errors.yaml`): the machine reads the retry class only.
 """
 
 from __future__ import annotations
@@ -41,12 +40,9 @@ from wanspec.event import (
     Stumbled,
     Succeeded,
 )
-from wanspec.patience import Policy, backoff_s, jitter, look_at
+from wanspec.patience import Policy
 
-__all__ = [
-    "GIVEN_UP", "Command", "Fetch", "GiveUp", "Phase", "Policy", "Poll", "Resume", "Search", "State", "Submit", "decide", "evolve",
-    "fold", "holds_seat", "is_durable", "is_free",
-]  # fmt: skip
+__all__ = ["GIVEN_UP", "Phase", "Policy", "State", "evolve", "fold", "holds_seat", "is_durable", "is_free"]
 
 
 class Phase(StrEnum):
@@ -76,6 +72,8 @@ class State:
     began_at: float = 0.0
     #: by how much the service's clock was ahead of ours then, where that was known
     began_ahead_s: float | None = None
+    #: the sender's own word for how long its POST may be under way, in seconds
+    began_settle_s: float = 0.0
     doubt_at: float = 0.0
     searches: int = 0
     candidates: tuple[str, ...] = ()
@@ -102,56 +100,8 @@ class State:
         return self.phase in (Phase.DONE, Phase.FAILED)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Submit:
-    """Send the request."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resume:
-    """Somebody began and did not say how it ended: when it is still so at this time, it is in doubt."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Search:
-    """Look through the task list for the answer that was lost."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Poll:
-    """Ask how the task stands."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetch:
-    """Download what was produced."""
-
-    at: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GiveUp:
-    """Record that it came to nothing."""
-
-    at: float
-    code: str
-    message: str
-
-
-Command = Submit | Resume | Search | Poll | Fetch | GiveUp
-
 #: code of a refusal by a person
 GIVEN_UP = "wanspec.GivenUp"
-#: a task is asked for at least so often, whatever an answer says: its record does not wait
-MOST_POLL_WAIT_S = 600.0
 _KEEPS_PENDING = frozenset({Retry.HALT_ACCOUNT, Retry.HALT_MODEL})
 _WAITS = frozenset({Retry.BACKOFF, Retry.SLOW_BACKOFF})
 
@@ -201,7 +151,7 @@ def evolve(state: State, event: Event) -> State:
 def _began(state: State, event: Began) -> State:
     return replace(
         state, phase=Phase.SUBMITTING, tries=state.tries + 1, began_at=event.at, began_ahead_s=event.ahead_s,
-        retry_after_s=None,
+        began_settle_s=event.settle_s, retry_after_s=None,
     )  # fmt: skip
 
 
@@ -338,66 +288,3 @@ _TABLE: dict[tuple[Phase, type[Any]], Any] = {
     (Phase.DONE, Released): _released,
     (Phase.FAILED, Released): _released,
 }
-
-
-def decide(state: State, policy: Policy) -> Command | None:
-    """The next thing to do and its time; None when the job is over or waits for a person."""
-    match state.phase:
-        case Phase.NEW:
-            return _decide_new(state, policy)
-        case Phase.SUBMITTING:
-            return Resume(at=state.began_at + policy.settle_s)
-        case Phase.IN_DOUBT:
-            if state.searches >= len(policy.search_after_s):
-                return None
-            return Search(at=max(state.doubt_at, state.began_at) + policy.search_after_s[state.searches])
-        case Phase.WAITING:
-            return _decide_waiting(state, policy)
-        case Phase.FETCHING:
-            return _decide_fetching(state, policy)
-        case Phase.DONE | Phase.FAILED:
-            return None
-
-
-def _decide_new(state: State, policy: Policy) -> Command:
-    if state.stumbles:
-        return Submit(at=state.at + backoff_s(state.key, state.stumbles, policy))
-    if state.tries == 0:
-        return Submit(at=0.0)
-    if state.tries >= policy.max_tries:
-        why = f"{state.error.code}: {state.error.message}" if state.error else "the service could not be reached"
-        return GiveUp(
-            at=state.at, code="wanspec.TriesSpent", message=f"not accepted in {state.tries} tries; last: {why}"
-        )
-    if state.retry_after_s is not None:
-        return Submit(at=state.at + state.retry_after_s)
-    if state.error is not None and state.error.retry is Retry.SLOW_BACKOFF:
-        return Submit(at=state.at + policy.slow_backoff_s * jitter(state.key, state.tries))
-    return Submit(at=state.at + backoff_s(state.key, state.tries, policy))
-
-
-def _decide_waiting(state: State, policy: Policy) -> Command:
-    if state.stumbles:
-        wait_s = (
-            state.retry_after_s if state.retry_after_s is not None else backoff_s(state.key, state.stumbles, policy)
-        )
-        at = state.at + max(min(wait_s, MOST_POLL_WAIT_S), policy.poll_min_s)
-    else:
-        at = look_at(policy, accepted_at=state.accepted_at, seen_at=state.at if state.polls else None)
-    if at > state.accepted_at + policy.retention_s:
-        return GiveUp(
-            at=state.accepted_at + policy.retention_s, code="wanspec.Expired",
-            message=f"task {state.task_id} did not end within {policy.retention_s / 3600:.0f} h; its record is gone and it "
-            "may have been billed",
-        )  # fmt: skip
-    return Poll(at=at)
-
-
-def _decide_fetching(state: State, policy: Policy) -> Command:
-    at = state.at if not state.stumbles else state.at + backoff_s(state.key, state.stumbles, policy)
-    if at > state.accepted_at + policy.retention_s:
-        return GiveUp(
-            at=at, code="wanspec.ResultLost",
-            message=f"task {state.task_id} succeeded, but its links died before the result could be downloaded",
-        )  # fmt: skip
-    return Fetch(at=at)

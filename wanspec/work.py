@@ -1,4 +1,4 @@
-"""What a runner works on and what it tells: a unit of work, a change, the outcome of a run. Values without behaviour."""
+"""What a runner works on and what it tells: a unit of work, a change, the outcome of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wanspec.event import Event, Refused, Stumbled
 from wanspec.job import Job
 from wanspec.task import Phase, State
 
-__all__ = ["Change", "Outcome", "Work"]
+__all__ = ["Change", "Outcome", "Slowed", "Work", "brief"]
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -43,6 +43,15 @@ class Work:
         return max(job.priority for job in self.jobs)
 
 
+def brief(state: State) -> State:
+    """What a run keeps of a job that is done: that it is, its task, and which parts of it failed.
+
+    Links, prompts, usage and files are in the ledger and the sidecar: in memory they would grow with every job of a long run.
+    """
+    failed = state.results if any(not each.url for each in state.results) else ()
+    return State(key=state.key, phase=state.phase, at=state.at, task_id=state.task_id, results=failed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """Something happened to a job: what a view is told."""
@@ -53,15 +62,27 @@ class Change:
     after: State
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slowed:
+    """A model is submitted more slowly than its limits allow, since the service complained. `until` is in epoch seconds."""
+
+    model: str
+    until: float
+    why: str
+
+
 @dataclass(slots=True, kw_only=True)
 class Outcome:
     """What became of a run. `halt` is the answer that stopped it, `trouble` our own reason."""
 
+    #: by key; those of done jobs in brief, `Session.standing` has them whole
     states: dict[str, State] = field(default_factory=dict)
     submits: int = 0
     written: list[str] = field(default_factory=list)
     halt: Refused | Stumbled | None = None
     halted_models: dict[str, Refused] = field(default_factory=dict)
+    #: models whose limits the service has made lower for a while, by its complaints, and how it stood last
+    slowed: dict[str, Slowed] = field(default_factory=dict)
     trouble: WanspecError | None = None
     taken: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)

@@ -31,7 +31,7 @@ from wanspec.plan import Plan
 from wanspec.settings import Settings
 from wanspec.task import Policy
 from wanspec.wire import Reply, Request
-from wanspec.work import Change, Outcome
+from wanspec.work import Change, Outcome, Slowed
 
 __all__ = ["Bench", "Crash", "DirectTransport", "spec_text"]
 
@@ -52,8 +52,9 @@ def small_file(form: str) -> bytes:
 class DirectTransport:
     """Calls the service as an HTTP client would, `LATENCY_S` each way."""
 
-    def __init__(self, service: Service, clock: VirtualClock) -> None:
+    def __init__(self, service: Service, clock: VirtualClock, *, timeout_s: float = 30.0) -> None:
         self.service = service
+        self.timeout_s = timeout_s
         self.clock = clock
         self.refused = 0
         self.fault: Callable[[str, int], str] = lambda kind, nth: ""
@@ -184,6 +185,7 @@ class Bench:
         )
         self.refused = 0
         self.changes: list[Change] = []
+        self.slowed: list[Slowed] = []
         #: whether the judge of clients has seen what the runner saw: not where a test changes answers on their way
         self.judges = True
         self.plan: Plan
@@ -208,14 +210,16 @@ class Bench:
     ) -> Outcome:
         """One life of a process: open, plan, run, close. A Crash leaves everything as it is."""
         ledger = await SqliteLedger.open(self.settings.home / "ledger.db", self.settings.origin)
-        transport = DirectTransport(self.service, self.clock)
+        transport = DirectTransport(self.service, self.clock, timeout_s=self.settings.policy.http_timeout_s)
         try:
             session = Session(self.settings, self.load(text), ledger)
             self.plan = await session.plan()
             transport.fault = fault
             session.ledger = FaultyLedger(ledger, transport._trouble)  # type: ignore[assignment]
             running = asyncio.ensure_future(
-                session.run(transport, self.clock, watch=self.changes.append, submits=submits)
+                session.run(
+                    transport, self.clock, watch=self.changes.append, slowed=self.slowed.append, submits=submits
+                )
             )
             if while_running is not None:
                 await asyncio.sleep(0)

@@ -77,18 +77,27 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """The loop's time as a wanspec Clock, from EPOCH on; `skew_s` has passed before, `wrong_s` the wall clock is off."""
+    """The loop's time as a wanspec Clock, from EPOCH on; `skew_s` has passed before, `wrong_s` the wall clock is off.
+
+    A clock that is used in one loop after another goes on: the world does not go back when a process ends.
+    """
 
     def __init__(self, skew_s: float = 0.0, wrong_s: float = 0.0) -> None:
         self.skew_s = skew_s
         self.wrong_s = wrong_s
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._passed_s = 0.0
 
     def now(self) -> float:
         return self.true_now() + self.wrong_s
 
     def true_now(self) -> float:
         """What a clock that is right would show."""
-        return EPOCH + self.skew_s + asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._passed_s += self._loop.time() if self._loop is not None else 0.0
+            self._loop = loop
+        return EPOCH + self.skew_s + self._passed_s + loop.time()
 
     def boot(self) -> float:
         return asyncio.get_running_loop().time()

@@ -41,7 +41,7 @@ from wanspec.runner import Manner
 from wanspec.settings import Settings
 from wanspec.spec.budget import Caps
 from wanspec.spec.select import Selection
-from wanspec.work import Change
+from wanspec.work import Change, Slowed
 
 __all__ = ["fetch", "retry", "run"]
 
@@ -225,7 +225,8 @@ class _Run:
                         outcome = await session.run(
                             transport,
                             clock,
-                            watch=_watch(view),
+                            watch=view.show,
+                            slowed=view.slow,
                             submits=self.submits,
                             manner=self.manner,
                             caps=self.caps,
@@ -234,10 +235,11 @@ class _Run:
                         view.close()
                 if self.is_late:
                     outcome.early.append("--timeout is over")
+                states = (await session.standing()).states if self.as_json else {}
         code = exit_code(plan, outcome, stopped_by=self.stopped_by, submits=self.submits)
         written = [str((self.settings.output_root / each).absolute()) for each in outcome.written]
         if self.as_json:
-            emit(outcome_data(plan, outcome, code, written))
+            emit(outcome_data(plan, outcome, code, written, states))
             return code
         for path in written:
             click.echo(path)
@@ -305,9 +307,8 @@ class _Silent:
     def show(self, change: Change) -> None:
         """Say nothing."""
 
+    def slow(self, slowed: Slowed) -> None:
+        """Say nothing."""
+
     def close(self) -> None:
         """Nothing is held."""
-
-
-def _watch(view: View) -> Any:
-    return view.show

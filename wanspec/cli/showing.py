@@ -12,6 +12,7 @@ from wanspec.api import Session, load, open_session
 from wanspec.cli.narrowing import select_options, selection_of
 from wanspec.cli.options import contract_option, emit, load_specs, report_problems, settings_for, where_options
 from wanspec.contract import Retry
+from wanspec.decide import settled_at
 from wanspec.errors import UsageError
 from wanspec.event import Found, Refused, Released, Resumed
 from wanspec.ledger import JobRecord
@@ -111,7 +112,7 @@ def resolve(
             if key is None:
                 return _list_doubts(rows)
             record, state = _chosen(key, rows)
-            if state.phase is Phase.SUBMITTING and state.began_at + settings.policy.settle_s > time.time():
+            if state.phase is Phase.SUBMITTING and settled_at(state, settings.policy) > time.time():
                 raise UsageError(
                     "its submit may still be under way", hint="wait a minute, or run again: it is looked for"
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from wanspec.contract import Contract, Retry
@@ -63,6 +63,8 @@ def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: 
         f"  orphan: task {each} belongs to no job here; it will be billed if it succeeds" for each in outcome.orphans
     ]
     lines += _strangers(outcome.strangers)
+    for slowed in outcome.slowed.values():
+        lines.append(f"  slowed down: the service complained about submits of {slowed.model}; at last: {slowed.why}")
     for model, refusal in outcome.halted_models.items():
         lines.append(f"stopped submitting {model}: {refusal.code}: {refusal.message}")
         lines.append(f"  help: {contract.faults.advice(refusal.retry)}")
@@ -136,11 +138,14 @@ def _sum(plan: Plan, outcome: Outcome) -> str:
     return f"{text}; {sent} in this run."
 
 
-def outcome_data(plan: Plan, outcome: Outcome, code: int, written: Sequence[str]) -> dict[str, Any]:
-    """The end of a run as JSON data."""
+def outcome_data(
+    plan: Plan, outcome: Outcome, code: int, written: Sequence[str], states: Mapping[str, State]
+) -> dict[str, Any]:
+    """The end of a run as JSON data; `states` by key are whole, those of an outcome are in brief."""
     jobs = []
     for entry in plan.entries:
         state = outcome.state_of(entry.job) or entry.state
+        files = states.get(state.key, state).files
         jobs.append(
             {
                 "address": entry.job.full_address,
@@ -149,9 +154,7 @@ def outcome_data(plan: Plan, outcome: Outcome, code: int, written: Sequence[str]
                 "task_id": state.task_id or None,
                 "blocked": outcome.blocked.get(entry.job.full_address),
                 "error": None if state.error is None or state.phase is Phase.DONE else _error(state),
-                "files": [
-                    {"name": each.name, "sha256": each.sha256, "size_bytes": each.size_bytes} for each in state.files
-                ],
+                "files": [{"name": each.name, "sha256": each.sha256, "size_bytes": each.size_bytes} for each in files],
             }
         )
     return {

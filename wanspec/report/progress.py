@@ -14,7 +14,7 @@ from typing import Any, Protocol, TextIO
 from wanspec.event import Accepted, Began, Found, Progressed, Refused, Released, Saved, Searched, Stumbled, Succeeded
 from wanspec.task import Phase
 from wanspec.wire import redacted
-from wanspec.work import Change
+from wanspec.work import Change, Slowed
 
 __all__ = ["JsonLines", "LiveLine", "PlainLines", "View", "change_data", "describe"]
 
@@ -23,7 +23,13 @@ class View(Protocol):
     """Something that is told every change."""
 
     def show(self, change: Change) -> None: ...
+    def slow(self, slowed: Slowed) -> None: ...
     def close(self) -> None: ...
+
+
+def slowed_text(slowed: Slowed) -> str:
+    """Why a model is submitted slowly, in words."""
+    return f"{slowed.model}: slowed down after a complaint of the service: {slowed.why}"
 
 
 def describe(change: Change) -> str:
@@ -65,6 +71,9 @@ class PlainLines:
         if text:
             print(f"{change.job.full_address}: {redacted(text)}", file=self._stream, flush=True)
 
+    def slow(self, slowed: Slowed) -> None:
+        print(slowed_text(slowed), file=self._stream, flush=True)
+
     def close(self) -> None:
         """Nothing is held."""
 
@@ -79,25 +88,31 @@ class LiveLine:
 
         self._text = Text
         self._phases: dict[str, Phase] = {}
+        self._counts: Counter[Phase] = Counter()
         self._total = total
         self._begun = time.monotonic()
         self._console = Console(stderr=True)
-        self._live = Live(self._line(), console=self._console, refresh_per_second=8, transient=True)
+        self._live = Live(get_renderable=self._line, console=self._console, refresh_per_second=8, transient=True)
         self._live.start()
 
     def show(self, change: Change) -> None:
+        before = self._phases.get(change.job.key)
+        if before is not None:
+            self._counts[before] -= 1
         self._phases[change.job.key] = change.after.phase
+        self._counts[change.after.phase] += 1
         if isinstance(change.event, Refused | Found | Searched) or (
             isinstance(change.event, Stumbled) and change.event.maybe_sent
         ):
             self._console.print(
                 f"{change.job.full_address}: {redacted(describe(change))}", markup=False, highlight=False
             )
-        self._live.update(self._line())
+
+    def slow(self, slowed: Slowed) -> None:
+        self._console.print(slowed_text(slowed), markup=False, highlight=False)
 
     def _line(self) -> Any:
-        counts = Counter(str(phase) for phase in self._phases.values())
-        words = [f"{counts[phase]} {phase}" for phase in map(str, Phase) if counts[phase]]
+        words = [f"{self._counts[phase]} {phase}" for phase in Phase if self._counts[phase]]
         elapsed = int(time.monotonic() - self._begun)
         return self._text(
             f"{self._total} job(s): {', '.join(words) or 'starting'}   {elapsed // 60}:{elapsed % 60:02d}"
@@ -115,6 +130,10 @@ class JsonLines:
 
     def show(self, change: Change) -> None:
         print(json.dumps(change_data(change), ensure_ascii=False), file=self._stream, flush=True)
+
+    def slow(self, slowed: Slowed) -> None:
+        data = {"event": "Slowed", "model": slowed.model, "until": slowed.until, "text": slowed_text(slowed)}
+        print(json.dumps(data, ensure_ascii=False), file=self._stream, flush=True)
 
     def close(self) -> None:
         """Nothing is held."""
