@@ -2,7 +2,7 @@
 
 One spec, one matrix, one picture a cell: the real Session over the mock's pure core, in virtual time, with limits that are
 generous. What it shows is what a big run needs: memory over its length (flat after the start?), the size of its ledger, time.
-The mock is in the same process; so that the memory is ours, its records and links live for a quarter of an hour and not for a day.
+The mock is in the same process; so that the memory is ours, its records and links live for some minutes and not for a day.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from wanspec.task import Phase, Policy
 from wanspec.work import Change
 
 MODEL = "wanx2.1-t2i-turbo"
-KEPT_S = 900.0
+KEPT_S = 200.0
 MB = 2**20
 
 

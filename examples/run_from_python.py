@@ -11,16 +11,10 @@ import tempfile
 
 from mock_server import MockServer, Scenario
 from wanspec import load, open_session
-from wanspec.client import HttpTransport
 from wanspec.clock import SystemClock
 from wanspec.report.problems import problem_text
-from wanspec.settings import Flags, Secret, resolve_settings
+from wanspec.settings import Flags, resolve_settings
 from wanspec.work import Change
-
-
-def show(change: Change) -> None:
-    """Called for everything that happens to a job."""
-    print(f"{change.job.address}: {change.before.phase} -> {change.after.phase} ({type(change.event).__name__})")
 
 
 async def main(files: list[str]) -> int:
@@ -34,16 +28,21 @@ async def main(files: list[str]) -> int:
         async with MockServer(scenario) as mock:
             flags = Flags(base_url=mock.base_url, project=project, poll_s=0.1)
             settings = resolve_settings(flags, {}, loaded.regions, loaded.contract)
-            async with (
-                open_session(settings, loaded) as session,
-                HttpTransport(settings.base_url, Secret("sk-anything"), timeout_s=30) as transport,
-            ):
+            async with open_session(settings, loaded) as session, session.connect("sk-anything") as transport:
                 plan = await session.plan()
                 print(f"{len(plan.entries)} job(s), to pay: {plan.to_pay()[0]}")
-                outcome = await session.run(transport, SystemClock(), watch=show)
-        for path in outcome.written:
-            print(f"made {path}")
-        return 0 if len(outcome.written) >= len(loaded.jobs) else 1
+                async with session.stream(transport, SystemClock()) as stream:
+                    async for happening in stream:
+                        if isinstance(happening, Change):
+                            print(
+                                f"{happening.job.address}: {type(happening.event).__name__}, now {happening.after.phase}"
+                            )
+                results = await session.results(stream.outcome)
+        for each in results:
+            print(
+                f"{each.address}: {each.phase}, task {each.task_id}, made {', '.join(path.name for path in each.outputs)}"
+            )
+        return 0 if all(each.is_done for each in results) else 1
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ LAYERS = {
     "wanspec.dispatch": 4, "wanspec.upload": 4, "wanspec.line": 4, "wanspec.search": 4, "wanspec.fetch": 4, "wanspec.cancel": 4,
     "wanspec.runner": 4, "wanspec.follow": 4, "wanspec.lookout": 4, "wanspec.learned": 4, "wanspec.told": 4, "wanspec.submit": 4,
     "wanspec.orphans": 4, "wanspec.report": 4,
-    "wanspec.loading": 5, "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
+    "wanspec.loading": 5, "wanspec.program": 4, "wanspec.api": 5, "wanspec.cli": 5, "wanspec.__main__": 5, "wanspec": 5,
 }  # fmt: skip
 MOCK_CORE = [
     f"mock_server.{name}"

@@ -3,7 +3,9 @@
     loaded = load(["specs/teaser.yaml"])             text -> jobs and problems, offline
     async with open_session(settings, loaded) as s:  ledger and store of the origin
         plan = await s.plan()                        what a run would do
-        outcome = await s.run(transport, clock)      do it
+        async with s.connect(key) as transport:
+            outcome = await s.run(transport, clock)  do it; or s.stream, to read what happens
+        results = await s.results(outcome)           what came of each job
 
 Nothing here prints, reads the environment or ends the process.
 """
@@ -34,9 +36,10 @@ from wanspec.loading import Loaded, load
 from wanspec.media import probe_bytes
 from wanspec.patience import unsound
 from wanspec.plan import Action, Plan, make_plan
+from wanspec.program import JobResult, Stream, result_of
 from wanspec.quota import limits_of
 from wanspec.runner import Manner, Runner
-from wanspec.settings import Settings
+from wanspec.settings import Secret, Settings
 from wanspec.spec.budget import Caps
 from wanspec.spec.check import output_paths
 from wanspec.spec.select import Selection
@@ -44,7 +47,7 @@ from wanspec.task import Phase, Policy, State, fold
 from wanspec.work import Change, Outcome, Slowed, Work
 
 if TYPE_CHECKING:
-    from wanspec.client import Transport  # aiohttp is imported by those who send
+    from wanspec.client import HttpTransport, Transport  # aiohttp is imported by those who send
 
 __all__ = ["Loaded", "Session", "job_of", "load", "open_session"]
 
@@ -217,6 +220,37 @@ class Session:
         for address, why in followers.left(job.full_address for job in now.jobs).items():
             outcome.blocked.setdefault(address, why)
         return outcome
+
+    def connect(self, key: Secret | str) -> HttpTransport:
+        """The network of the settings, for `async with`; the key is nowhere but in its headers."""
+        from wanspec.client import HttpTransport
+
+        secret = key if isinstance(key, Secret) else Secret(key)
+        return HttpTransport(self.settings.base_url, secret, timeout_s=self.settings.policy.http_timeout_s)
+
+    def stream(
+        self,
+        transport: Transport,
+        clock: Clock,
+        *,
+        submits: bool = True,
+        manner: Manner | None = None,
+        caps: Caps | None = None,
+    ) -> Stream:
+        """`run`, for `async with`: what happens is read from it as it happens; `program.py` has the pattern."""
+
+        async def start(tell: Callable[[Change | Slowed], None]) -> Outcome:
+            return await self.run(transport, clock, watch=tell, slowed=tell, submits=submits, manner=manner, caps=caps)
+
+        return Stream(start, self.stop)
+
+    async def results(self, outcome: Outcome) -> tuple[JobResult, ...]:
+        """What has become of each job of the session, in order, as the ledger has it now."""
+        now, contract, root = await self.standing(), self.loaded.contract, self.settings.output_root
+        known = [(job, now.states.get(job.key) or State(key=job.key)) for job in now.jobs]
+        return await asyncio.to_thread(
+            lambda: tuple(result_of(job, state, outcome, contract, root) for job, state in known)
+        )
 
     def _waits(self, job: Job, now: Standing) -> bool:
         """Whether a job cannot begin yet: an input is missing, or a job that it needs is not done."""

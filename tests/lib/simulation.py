@@ -420,6 +420,8 @@ def _narrowed(settings: Settings, concurrency: int | None) -> Settings:
 class Wire:
     """The transport of one process."""
 
+    timeout_s = 30.0
+
     def __init__(self, process: Process) -> None:
         self._process = process
         self._world = process.world
@@ -430,7 +432,7 @@ class Wire:
             self._world.told.counts["sends given up: too late"] += 1
             raise NotSent("the time to send this request had passed")
         self._world.watch.leaves(self._process, request)
-        reply = await self._answer(request, 30.0)
+        reply = await self._answer(request, self.timeout_s)
         await self._process.step("after_submit")
         return reply
 
@@ -438,7 +440,7 @@ class Wire:
         await self._connect("before_call")
         if self._world.is_blind and request.path == "/tasks":
             return Reply(status=200, body=b'{"total": 0, "total_page": 0, "page_no": 1, "page_size": 10, "data": []}')
-        reply = await self._answer(request, 30.0)
+        reply = await self._answer(request, self.timeout_s)
         await self._process.step("after_call")
         return reply
 

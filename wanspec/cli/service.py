@@ -17,20 +17,16 @@ MOCK_SPEED = 100.0
 @asynccontextmanager
 async def service(session: Session, key: Any, speed: float = MOCK_SPEED) -> AsyncIterator[tuple[Any, Clock]]:
     """A transport and its clock."""
-    from wanspec.client import HttpTransport
-
-    settings = session.settings
-    policy = settings.policy
-    if settings.base_url:
-        transport = HttpTransport(settings.base_url, key, timeout_s=policy.http_timeout_s)
-        async with transport:
+    if session.settings.base_url:
+        async with session.connect(key) as transport:
             yield transport, SystemClock()
         return
     from wanspec.cli.mocking import embedded_mock
+    from wanspec.client import HttpTransport
 
     clock = ScaledClock(speed, await session.mock_epoch())
     async with (
         embedded_mock(session, clock) as (base_url, key),
-        HttpTransport(base_url, key, timeout_s=policy.http_timeout_s) as transport,
+        HttpTransport(base_url, key, timeout_s=session.settings.policy.http_timeout_s) as transport,
     ):
         yield transport, clock
