@@ -2,7 +2,8 @@
 
 A submit goes over a fresh connection and is abandoned when its time to be sent has passed once the connection stands (the
 send deadline of the submit protocol). What can go wrong is told apart here, and only here, into `NotSent` (the bytes never
-left) and `MaybeSent` (nobody knows). Results come from other hosts and are asked for without the key.
+left) and `MaybeSent` (nobody knows). Results come from other hosts and are asked for without the key. Of the environment
+only its proxies are heard: credentials of a netrc file have no place beside the key, nor at the hosts of results.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -69,6 +72,14 @@ def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
+@dataclass(slots=True)
+class _Sending:
+    """One POST on its way: until its connection stands, not a byte of it can have left."""
+
+    may_send: Callable[[], bool]
+    has_connection: bool = False
+
+
 class HttpTransport:
     """A Transport over aiohttp. Use as `async with`."""
 
@@ -84,12 +95,15 @@ class HttpTransport:
         call = aiohttp.ClientTimeout(total=self._timeout_s, connect=CONNECT_S)
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(_check_deadline)
-        self._api = aiohttp.ClientSession(timeout=call, trust_env=True)
+        trace.on_connection_reuseconn.append(
+            _check_deadline
+        )  # there is none to use again; if there were, it would count
+        self._api = aiohttp.ClientSession(timeout=call)
         self._fresh = aiohttp.ClientSession(
-            timeout=call, trust_env=True, connector=aiohttp.TCPConnector(force_close=True), trace_configs=[trace]
+            timeout=call, connector=aiohttp.TCPConnector(force_close=True), trace_configs=[trace]
         )
         stall = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=STALL_S)
-        self._results = aiohttp.ClientSession(timeout=stall, trust_env=True)
+        self._results = aiohttp.ClientSession(timeout=stall)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -103,7 +117,7 @@ class HttpTransport:
             NotSent: it never left, or `may_send` said no when the connection stood.
             MaybeSent: the answer was lost.
         """
-        return await self._call(self._fresh, request, may_send)
+        return await self._call(self._fresh, request, _Sending(may_send))
 
     async def call(self, request: Request) -> Reply:
         """Make a call that may be repeated.
@@ -113,9 +127,7 @@ class HttpTransport:
         """
         return await self._call(self._api, request, None)
 
-    async def _call(
-        self, session: aiohttp.ClientSession, request: Request, may_send: Callable[[], bool] | None
-    ) -> Reply:
+    async def _call(self, session: aiohttp.ClientSession, request: Request, sending: _Sending | None) -> Reply:
         headers = dict(request.headers) | {"Authorization": f"Bearer {self._key.reveal()}"}
         try:
             async with session.request(
@@ -125,7 +137,8 @@ class HttpTransport:
                 data=request.body or None,
                 headers=headers,
                 allow_redirects=False,
-                trace_request_ctx=may_send,
+                proxy=_proxy_for(self.base_url),
+                trace_request_ctx=sending,
             ) as response:
                 body = await response.content.read(MAX_REPLY_BYTES)
                 while not response.content.at_eof() and len(body) < MAX_REPLY_BYTES:
@@ -133,7 +146,10 @@ class HttpTransport:
                 lower = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(status=response.status, headers=lower, body=body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise outcome_of(error) from error
+            outcome = outcome_of(error)
+            if sending is not None and not sending.has_connection:
+                outcome = NotSent(str(outcome))
+            raise outcome from error
 
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
         """Post a file with a form, the file last, without the key.
@@ -146,7 +162,7 @@ class HttpTransport:
             form.add_field(name, value)
         form.add_field("file", data, filename=fields["key"].rpartition("/")[2], content_type="application/octet-stream")
         try:
-            async with self._results.post(url, data=form, allow_redirects=False) as response:
+            async with self._results.post(url, data=form, allow_redirects=False, proxy=_proxy_for(url)) as response:
                 return Reply(status=response.status, body=await response.content.read(MAX_REPLY_BYTES))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise outcome_of(error) from error
@@ -160,7 +176,7 @@ class HttpTransport:
         """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         try:
-            async with self._results.get(url, headers=headers) as response:
+            async with self._results.get(url, headers=headers, proxy=_proxy_for(url)) as response:
                 begins = offset if response.status == 206 else 0
                 length = response.content_length
                 yield Download(
@@ -170,8 +186,17 @@ class HttpTransport:
                     content_type=response.content_type,
                     chunks=_told_apart(response.content.iter_chunked(1 << 18)),
                 )
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
             raise outcome_of(error) from error
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy is not None and proxy.startswith(("http://", "https://")) else None
 
 
 async def _told_apart(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -185,6 +210,7 @@ async def _told_apart(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _check_deadline(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
     """The last moment before the bytes leave: the connection stands, nothing has been written."""
-    may_send = context.trace_request_ctx
-    if may_send is not None and not may_send():
+    sending = context.trace_request_ctx
+    if not sending.may_send():
         raise NotSent("the time to send this request had passed when the connection stood")
+    sending.has_connection = True
