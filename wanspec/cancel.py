@@ -35,6 +35,9 @@ async def cancel(work: Work, line: Line, ledger: Ledger, contract: Contract) -> 
     address = work.job.full_address
     if work.state.phase is not Phase.WAITING:
         return Cancelled(address=address, ok=False, text=_why_not(work.state.phase))
+    if work.state.provisional:
+        text = f"its answer was lost, and task {work.state.task_id} is only taken for it: it may be another tool's"
+        return Cancelled(address=address, ok=False, text=f"not cancelled: {text}")
     said = await _ask(work, line)
     for _ in range(TRIES):
         try:

@@ -38,7 +38,7 @@ from wanspec.line import ACCOUNT, Line
 from wanspec.lookout import Lookout
 from wanspec.orphans import Orphans
 from wanspec.quota import Limits, limits_of
-from wanspec.search import fits, search
+from wanspec.search import fits, search, whose_failure
 from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.budget import Caps
@@ -412,4 +412,7 @@ class Runner:
         event = read_query(reply, self._clock.now(), model, self._contract.faults)
         if isinstance(event, Succeeded) and work.state.provisional and not fits(work.job, event):
             return Released(at=event.at, by="evidence", why=f"task {work.state.task_id} was made from another prompt")
+        if isinstance(event, Refused) and work.state.provisional:
+            policy = self._policy(work.job.model)
+            return await whose_failure(work, event, policy, self._line, self._ledger, self._contract, self._orphans)
         return event
