@@ -15,20 +15,23 @@ first page; then the window is moved and the list read again.
 from __future__ import annotations
 
 from wanspec.contract import Contract
-from wanspec.errors import MaybeSent, NotSent, SettingsError
+from wanspec.errors import MaybeSent, NotSent, SettingsError, Unreachable
 from wanspec.event import Event, Found, Refused, Released, Searched, Succeeded
 from wanspec.job import Job
 from wanspec.ledger import Ledger
 from wanspec.line import Line
 from wanspec.orphans import Orphans
 from wanspec.task import Policy
-from wanspec.wire import Row, list_request, read_list, redacted
+from wanspec.wire import Reply, Row, list_request, read_list, redacted
 from wanspec.work import Work
 
 __all__ = ["fits", "search", "whose_failure"]
 
 MARGIN_S = 60.0
 LIST_FAILURES = 40
+_UNSEARCHED = (
+    "without it nobody can tell whether a lost answer was paid for, so nothing more is sent; the same command goes on"
+)
 #: no model cuts a prompt shorter, in characters (the lowest `x-cut` of a prompt in the contract is 75)
 LEAST_CUT = 70
 
@@ -93,6 +96,7 @@ async def _listed(
 
     Raises:
         SettingsError: the list is refused to this key.
+        Unreachable: it gives no answer that is one, again and again.
     """
     rows: list[Row] = []
     page, pages, failures = 1, 1, 0
@@ -111,13 +115,23 @@ async def _listed(
             )
         if listed is None:
             failures += 1
-            if failures > LIST_FAILURES or not await line.sleep_until(line.now() + policy.poll_max_s):
+            if failures > LIST_FAILURES:
+                raise Unreachable(f"the task list cannot be read{_said(reply)}", hint=_UNSEARCHED)
+            if not await line.sleep_until(line.now() + policy.poll_max_s):
                 return None
             continue
         some, pages = listed
+        if not some:
+            break
         rows += some
         page += 1
     return rows
+
+
+def _said(reply: Reply | None) -> str:
+    return (
+        "" if reply is None else f": HTTP {reply.status} {redacted(reply.body[:200].decode(errors='replace'))}".rstrip()
+    )
 
 
 def fits(job: Job, event: Succeeded) -> bool:
