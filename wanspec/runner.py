@@ -9,7 +9,6 @@ full, Ctrl-C) is in `Outcome`. No policy is here: times and limits come from `ta
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wanspec.artifacts import Artifacts, OutputTaken
@@ -18,18 +17,8 @@ from wanspec.carry import carriages
 from wanspec.clock import Clock
 from wanspec.contract import Contract, Retry
 from wanspec.dispatch import LocalDispatcher
-from wanspec.errors import LedgerConflict, MaybeSent, NotSent, WanspecError
-from wanspec.event import (
-    Accepted,
-    Began,
-    Event,
-    Found,
-    Refused,
-    Released,
-    Resumed,
-    Stumbled,
-    Succeeded,
-)
+from wanspec.errors import LedgerConflict, LedgerError, MaybeSent, NotSent, WanspecError
+from wanspec.event import Accepted, Began, Event, Found, Refused, Released, Resumed, Stumbled, Succeeded
 from wanspec.fetch import Fetcher
 from wanspec.job import Job
 from wanspec.learned import Learned
@@ -60,11 +49,11 @@ from wanspec.task import (
     holds_seat,
     is_durable,
     is_free,
-)
+)  # fmt: skip
 from wanspec.told import told_limits
 from wanspec.upload import Uploader
 from wanspec.wire import query_request, read_query, read_submit, submit_request
-from wanspec.work import Change, Outcome, Work
+from wanspec.work import Change, Manner, Outcome, Work
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
@@ -75,16 +64,6 @@ __all__ = ["Manner", "Runner"]
 HEAL_S = 60.0
 #: Phases in which a job may still be about to be sent.
 UNSENT = frozenset({Phase.NEW, Phase.SUBMITTING, Phase.IN_DOUBT})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """Whether a run submits, and how it ends before its time: at the first failure, or when everything has been sent."""
-
-    fail_fast: bool = False
-    detach: bool = False
-    #: without, only what is paid for is brought to its end
-    submits: bool = True
 
 
 async def _nothing_follows(work: Work) -> list[Work]:
@@ -142,6 +121,7 @@ class Runner:
         self._unsent: set[str] = set()
         self._has_failed_fast = False
         self._works: list[Work] = []
+        self._broken: Exception | None = None
         self._after: Callable[[Work], Awaitable[list[Work]]] = _nothing_follows
         self.outcome = Outcome()
 
@@ -170,6 +150,8 @@ class Runner:
         self._dispatcher = LocalDispatcher(sizes, concurrency=concurrency)
         self._offer(works)
         await self._dispatcher.serve(self.run, self._is_open)
+        if self._broken is not None:
+            raise self._broken
         try:
             self.outcome.strangers = await self._orphans.left()
         except WanspecError as error:  # the ledger; what the run has done is said all the same
@@ -215,6 +197,19 @@ class Runner:
                 self._offer(await self._after(work))
         except WanspecError as error:  # the disk, the ledger: nothing that another job would fare better with
             self._halted_by(error)
+        except Exception as error:
+            self._broke(error)
+
+    def _broke(self, error: Exception) -> None:
+        """A fault of ours or of who watches: it is raised when the calls under way have ended, whose answers are paid for."""
+        self._broken = self._broken or error
+        self._line.stop()
+
+    def _tell(self, work: Work, event: Event, before: State) -> None:
+        try:
+            self._watch(Change(job=work.job, event=event, before=before, after=work.state))
+        except Exception as error:
+            self._broke(error)
 
     async def _catch_up(self, work: Work) -> None:
         """Believe what the ledger says of a job."""
@@ -222,6 +217,7 @@ class Runner:
         work.state, work.seen = fold(work.key, events), len(events)
         if not holds_seat(work.state) and work.state.phase is not Phase.NEW:
             self._dispatcher.give_back(work)
+        self._account_for(work, anew=False)
 
     def place(self, work: Work, jobs: Sequence[Job] | None = None) -> None:
         """Link the files of a finished job to where its specs want them (or only some of its jobs do)."""
@@ -285,6 +281,12 @@ class Runner:
                 if isinstance(event, Accepted):
                     self.outcome.orphans.append(event.task_id)
                 raise
+            except LedgerError as error:
+                if isinstance(event, Accepted):  # the list will show it; should it not, a person has the id
+                    raise LedgerError(
+                        f"{error}; {work.job.full_address} is task {event.task_id}", hint=error.hint
+                    ) from error
+                raise
             work.seen += 1
         work.state = after
         if isinstance(event, Accepted) or (before.phase is Phase.SUBMITTING and after.phase is Phase.IN_DOUBT):
@@ -292,7 +294,7 @@ class Runner:
         anew = isinstance(event, Refused) and await self._may_try_anew(work, before, after, event)
         if holds_seat(before) and not holds_seat(after) and after.phase is not Phase.NEW and not anew:
             self._dispatcher.give_back(work)
-        self._watch(Change(job=work.job, event=event, before=before, after=after))
+        self._tell(work, event, before)
         await self._heed(work, before, event)
         self._account_for(work, anew=anew)
         if anew and isinstance(event, Refused):
@@ -386,7 +388,7 @@ class Runner:
                 await self._heal()
         before, work.state = work.state, evolve(work.state, began)
         work.seen += 1
-        self._watch(Change(job=work.job, event=began, before=before, after=work.state))
+        self._tell(work, began, before)
         grace_s = self._policy(work.job.model).send_grace_s
         try:
             reply = await self._line.submit(request, lambda: self._clock.boot() - begun_at < grace_s)
