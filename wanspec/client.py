@@ -26,6 +26,7 @@ __all__ = ["Download", "HttpTransport", "Transport", "outcome_of"]
 MAX_REPLY_BYTES = 32 * 2**20
 CONNECT_S = 10.0
 STALL_S = 60.0
+HIDDEN = "sk-…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +144,18 @@ class HttpTransport:
                 body = await response.content.read(MAX_REPLY_BYTES)
                 while not response.content.at_eof() and len(body) < MAX_REPLY_BYTES:
                     body += await response.content.read(MAX_REPLY_BYTES - len(body))
-                lower = {name.lower(): value for name, value in response.headers.items()}
+                lower = {name.lower(): self._hidden(value) for name, value in response.headers.items()}
+                # Some servers and proxies say back what they were sent; what is kept and shown of it must not hold the key.
+                body = body.replace(self._key.reveal().encode(), HIDDEN.encode())
                 return Reply(status=response.status, headers=lower, body=body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             outcome = outcome_of(error)
-            if sending is not None and not sending.has_connection:
-                outcome = NotSent(str(outcome))
-            raise outcome from error
+            is_unsent = isinstance(outcome, NotSent) or (sending is not None and not sending.has_connection)
+            text = self._hidden(str(outcome))
+            raise (NotSent(text) if is_unsent else MaybeSent(text)) from error
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._key.reveal(), HIDDEN)
 
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
         """Post a file with a form, the file last, without the key.
@@ -174,11 +180,13 @@ class HttpTransport:
         Raises:
             NotSent, MaybeSent: there was no whole answer; also while reading `chunks`.
         """
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        # As it is: of a file that is packed for the way neither the length nor an offset would be the file's own.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
         try:
             async with self._results.get(url, headers=headers, proxy=_proxy_for(url)) as response:
                 begins = offset if response.status == 206 else 0
-                length = response.content_length
+                is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
+                length = None if is_packed else response.content_length
                 yield Download(
                     status=response.status,
                     offset=begins,
