@@ -22,11 +22,14 @@ from wanspec.client import HttpTransport
 from wanspec.contract import load_contract
 from wanspec.errors import MaybeSent, SettingsError
 from wanspec.event import Accepted, Began, Refused, Result, Stumbled, Succeeded
+from wanspec.job import Job
 from wanspec.report.outcomes import exit_code, outcome_text
+from wanspec.report.progress import LiveLine
 from wanspec.settings import Secret
-from wanspec.task import Fetch, GiveUp, Phase, Policy, decide, fold
+from wanspec.task import Fetch, GiveUp, Phase, Policy, decide, evolve, fold
 from wanspec.told import read_limits
 from wanspec.wire import Reply, cancel_request, expires_at, query_request, read_query
+from wanspec.work import Change
 
 STILL = "wanx2.1-t2i-turbo"
 KEY = "sk-very-secret-0123456789"
@@ -312,6 +315,20 @@ def test_a_task_id_is_one_step_of_a_path(task_id: str) -> None:
         step = request.path.removeprefix("/tasks/").removesuffix("/cancel")
         assert step.isascii()
         assert not set(step) & set("/?#\r\n ")
+
+
+def test_trouble_that_lasts_is_told_on_a_terminal_too(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key of another account makes every task UNKNOWN: nobody is to wait for a day without a word."""
+    contract, state = load_contract(), fold("k", HISTORY)
+    reply = Reply(status=200, body=b'{"output": {"task_id": "t", "task_status": "UNKNOWN"}}')
+    event = read_query(reply, 1.0, contract.model(STILL), contract.faults)
+    job = Job(address="a", spec="s", file="s.yaml", path="/x", region="beijing", body={}, output="", key="k")
+    view = LiveLine(1)
+    for _ in range(20):
+        before, state = state, evolve(state, event)
+        view.show(Change(job=job, event=event, before=before, after=state))
+    view.close()
+    assert " ".join(capsys.readouterr().err.split()).count("is this the key of the account that made it?") == 1
 
 
 # ---- over a real socket

@@ -135,8 +135,11 @@ class Artifacts:
             verify(part, final.suffix)
         except NotWhole as error:
             kept = final.with_name(final.name + UNREADABLE)
-            is_same = kept.exists() and _digest(kept) == _digest(part)
-            part.replace(kept)
+            try:
+                is_same = kept.exists() and _digest(kept) == _digest(part)
+                part.replace(kept)
+            except FileNotFoundError:  # it was not the bytes: somebody has taken the file away meanwhile
+                raise error from None
             if is_same:
                 raise Unreadable(f"{error}; what came lies at {kept}") from error
             raise
@@ -152,7 +155,15 @@ class Artifacts:
         return _saved(path) if path.exists() else None
 
     def discard_partial(self, key: str, name: str) -> None:
-        self.path(key, name + ".part").unlink(missing_ok=True)
+        """Begin again, unless another process is at it."""
+        part = self.path(key, name + ".part")
+        try:
+            with _own(part):
+                part.unlink(missing_ok=True)
+        except (NotWhole, FileNotFoundError):
+            return
+        except OSError as error:
+            raise _disk_error(error, part) from error
 
     def in_the_way(self, output: str) -> str:
         """Why a result could not be placed at an output path as things are; empty when it could. For a look before a run."""

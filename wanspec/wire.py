@@ -28,6 +28,9 @@ __all__ = [
 ]  # fmt: skip
 
 TASKS = "/tasks"
+_UNKNOWN = (
+    "the service does not know the task (UNKNOWN): is this the key of the account that made it? Its record lives a day"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +159,7 @@ def read_query(reply: Reply, at: float, model: Model | None, faults: Faults) -> 
         case "CANCELED" | "CANCELLED":
             return Refused(at=at, code="Canceled", message="the task was cancelled", retry=Retry.NONE, http=200)
         case "UNKNOWN":
-            return Stumbled(at=at, maybe_sent=False, what="the service does not know the task (UNKNOWN)")
+            return Stumbled(at=at, maybe_sent=False, what=_UNKNOWN)
         case _:
             return Progressed(at=at, status=status)
 

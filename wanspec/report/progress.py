@@ -19,6 +19,10 @@ from wanspec.work import Change
 __all__ = ["JsonLines", "LiveLine", "PlainLines", "View", "change_data", "describe"]
 
 
+#: trouble that lasts is told when it has come so often in a row
+LASTING = frozenset({5, 50, 500})
+
+
 class View(Protocol):
     """Something that is told every change."""
 
@@ -87,9 +91,7 @@ class LiveLine:
 
     def show(self, change: Change) -> None:
         self._phases[change.job.key] = change.after.phase
-        if isinstance(change.event, Refused | Found | Searched) or (
-            isinstance(change.event, Stumbled) and change.event.maybe_sent
-        ):
+        if _is_told(change):
             self._console.print(
                 f"{change.job.full_address}: {redacted(describe(change))}", markup=False, highlight=False
             )
@@ -105,6 +107,13 @@ class LiveLine:
 
     def close(self) -> None:
         self._live.stop()
+
+
+def _is_told(change: Change) -> bool:
+    """Whether a change stays above the live line: what a person may want to do something about."""
+    if isinstance(change.event, Stumbled):
+        return change.event.maybe_sent or change.after.stumbles in LASTING
+    return isinstance(change.event, Refused | Found | Searched)
 
 
 class JsonLines:
