@@ -23,16 +23,22 @@ from typing import Any, BinaryIO
 from wanspec.errors import WanspecError
 from wanspec.event import SavedFile
 
-__all__ = ["Artifacts", "DiskFull", "NotWhole", "OutputTaken", "Unreadable"]
+__all__ = ["Artifacts", "DiskFull", "Moved", "NotWhole", "OutputTaken", "Unreadable"]
 
 SIDECAR_FORMAT = 1
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+#: what is the matter with a whole place, and not with one path
+_NO_PLACE = (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.EROFS)
 #: a whole download that no decoder opens, kept beside: perhaps it is another decoder that is wanted
 UNREADABLE = ".unreadable"
 
 
 class DiskFull(WanspecError):
     """The disk is full."""
+
+
+class Moved(WanspecError):
+    """The project was moved while it was run."""
 
 
 class NotWhole(WanspecError):
@@ -65,6 +71,7 @@ class Artifacts:
         Raises:
             DiskFull: it cannot be written.
         """
+        self._must_be_here()
         folder = self.path(key, "task").parent
         mark = folder / "task"
         try:
@@ -103,6 +110,7 @@ class Artifacts:
             Unreadable: no decoder opens it, and the same bytes had come before; they are kept beside.
             DiskFull: nothing more can be written; what is there is kept.
         """
+        self._must_be_here()
         final = self.path(key, name)
         part = final.with_name(name + ".part")
         try:
@@ -182,9 +190,10 @@ class Artifacts:
         """Link (or copy) a stored file to its output path and write the sidecar beside it.
 
         Raises:
-            OutputTaken: something that wanspec did not make lies there, or the place cannot be written.
+            OutputTaken: something that wanspec did not make lies there, or it cannot lie there.
             DiskFull: there is no room for it.
         """
+        self._must_be_here()
         source, target = self.path(key, file.name), self.project / output
         note = target.with_name(target.name + ".json")
         try:
@@ -207,13 +216,24 @@ class Artifacts:
                 temporary.write_bytes(data)
                 temporary.replace(note)
         except OSError as error:
-            if error.errno in _NO_ROOM:
+            if error.errno in _NO_PLACE:
                 raise _disk_error(error, target) from error
             # One path that cannot be written is that job's trouble: the result is in the store.
             raise OutputTaken(
-                f"{output}: {error.strerror or error}", hint="make it writable, then run again"
+                f"{output}: {error.strerror or error}", hint="give another output, or move what is in the way"
             ) from error
         return target
+
+    def _must_be_here(self) -> None:
+        """The ledger goes along when its directory is moved; a store that is made anew where it was would be lost to it.
+
+        Raises:
+            Moved: the directory is gone.
+        """
+        if not self.root.parent.is_dir():
+            raise Moved(
+                f"{self.root.parent} is not there any more", hint="run the same command where it is now; it goes on"
+            )
 
     def _link(self, source: Path, target: Path) -> None:
         temporary = target.with_name(target.name + ".part")
