@@ -112,6 +112,22 @@ def test_a_signal_before_anything_was_sent(tmp_path: Path) -> None:
 # ---- the place
 
 
+def test_a_project_that_moves_while_it_is_run(tmp_path: Path) -> None:
+    """The ledger goes along: results that would lie where it was would be called lost, and be paid for again."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (here / "spec.yaml").write_text(SPEC)
+    with served(SLOW) as server:
+        process = start(RUN, here, server.base_url)
+        read_until(process, "submitted, task")
+        here.rename(there)
+        _, rest = process.communicate(timeout=30)
+        assert process.returncode == 4, rest
+        assert "is not there any more" in rest
+        assert not here.exists()
+        goes_on(there, server)
+
+
 def test_a_project_that_moves_between_two_runs(tmp_path: Path) -> None:
     """Killed with tasks under way, moved, and run again from the new place: nothing is made twice, everything is there."""
     before, after = tmp_path / "before", tmp_path / "elsewhere" / "after"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -147,6 +148,25 @@ def test_a_cancelling_whose_answer_is_lost_is_settled_by_the_task(here: Path) ->
         assert (taken.returncode, taken.stdout.strip()) == (0, "s/still0: cancelled; it costs nothing")
 
 
+@pytest.mark.parametrize("trouble", ["500", "drop", "unknown", "garbage"])
+def test_trouble_while_a_cancelling_is_confirmed_is_no_verdict(here: Path, trouble: str) -> None:
+    """A person who pays is told what the task says, not what a broken answer might mean."""
+    with served(PENDING) as server:
+        cli(["run", "stills.yaml", "-s", "still0", "--detach", *RUN], here, server.base_url)
+        server.service.scenario = dataclasses.replace(PENDING, faults=(Fault(on="poll", do=trouble, times=1),))
+        taken = cli(["cancel", "stills.yaml"], here, server.base_url)
+        assert (taken.returncode, taken.stdout.strip()) == (0, "s/still0: cancelled; it costs nothing")
+
+
+def test_a_cancelling_that_nobody_confirms_is_told_as_not_known(here: Path) -> None:
+    with served(PENDING) as server:
+        cli(["run", "stills.yaml", "-s", "still0", "--detach", *RUN], here, server.base_url)
+        server.service.scenario = dataclasses.replace(PENDING, faults=(Fault(on="poll", do="500", times=99),))
+        taken = cli(["cancel", "stills.yaml"], here, server.base_url)
+        assert taken.returncode == 1
+        assert "not known whether it is cancelled: HTTP 500" in taken.stdout
+
+
 def test_refresh_makes_anew_what_is_done_and_nothing_else(here: Path) -> None:
     with served(QUICK) as server:
         assert cli(["run", "stills.yaml", *RUN], here, server.base_url).returncode == 0
@@ -220,7 +240,7 @@ def test_a_doubt_that_is_given_up_is_neither_sought_nor_sent_again(here: Path) -
         done = cli(["run", "stills.yaml", "-s", "still0", *RUN], here, server.base_url)
         assert done.returncode == 5, done.stderr
         assert cli(["resolve", "s/still0", "--give-up"], here, server.base_url).returncode == 0
-        assert cli(["resolve"], here, server.base_url).stdout.strip() == "nothing is in doubt"
+        assert cli(["resolve"], here, server.base_url).stdout.startswith("nothing is in doubt with http")
         after = cli(["run", "stills.yaml", "-s", "still0", *RUN], here, server.base_url)
         assert (after.returncode, states(after), server.bill()["tasks"]) == (1, {"s/still0": "failed"}, 1)
 

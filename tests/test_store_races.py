@@ -33,6 +33,20 @@ def test_a_result_that_came_meanwhile_is_not_written_again(tmp_path: Path) -> No
     assert [path.name for path in final.parent.iterdir()] == ["0.png"]
 
 
+def test_what_another_process_has_in_hand_is_not_discarded(tmp_path: Path) -> None:
+    """A link that does not fit what is there begins again, but not under somebody who is writing it."""
+    store = Artifacts(tmp_path / "store", tmp_path)
+    part = store.path("k", "0.png.part")
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"half")
+    with part.open("r+b") as theirs:
+        fcntl.flock(theirs, fcntl.LOCK_EX)
+        store.discard_partial("k", "0.png")
+        assert part.exists()
+    store.discard_partial("k", "0.png")
+    assert not part.exists()
+
+
 def test_a_download_that_another_process_has_in_hand(tmp_path: Path) -> None:
     store, data = Artifacts(tmp_path / "artifacts", tmp_path), small_file("png")
     part = store.path("w1:k", "0.png.part")

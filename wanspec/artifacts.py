@@ -23,21 +23,34 @@ from typing import Any, BinaryIO
 from wanspec.errors import WanspecError
 from wanspec.event import SavedFile
 
-__all__ = ["Artifacts", "DiskFull", "NotWhole", "OutputTaken"]
+__all__ = ["Artifacts", "DiskFull", "Moved", "NotWhole", "OutputTaken", "Unreadable"]
 
 SIDECAR_FORMAT = 1
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+#: what is the matter with a whole place, and not with one path
+_NO_PLACE = (*_NO_ROOM, errno.EACCES, errno.EPERM, errno.EROFS)
+#: a whole download that no decoder opens, kept beside: perhaps it is another decoder that is wanted
+UNREADABLE = ".unreadable"
 
 
 class DiskFull(WanspecError):
     """The disk is full."""
 
 
+class Moved(WanspecError):
+    """The project was moved while it was run."""
+
+
 class NotWhole(WanspecError):
     """What was downloaded is not the whole result, or not what it should be."""
 
 
+class Unreadable(WanspecError):
+    """The same whole file came again, and no decoder here opens it: it is what the task has made."""
+
+
 class OutputTaken(WanspecError):
-    """A file that wanspec did not make lies at an output path."""
+    """A result cannot lie where its spec wants it, such as over a file that wanspec did not make; it stays in the store."""
 
     exit_code = 1
 
@@ -58,16 +71,18 @@ class Artifacts:
         Raises:
             DiskFull: it cannot be written.
         """
+        self._must_be_here()
         folder = self.path(key, "task").parent
         mark = folder / "task"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             before = mark.read_text(encoding="utf-8") if mark.exists() else None
-            if before is not None and before != task_id:
-                for old in folder.iterdir():
-                    old.unlink()
             if before != task_id:
-                mark.write_text(task_id, encoding="utf-8")
+                # The mark goes last: as long as it names another task, or none, nothing beside it is believed.
+                for old in folder.iterdir():
+                    if old != mark:
+                        old.unlink()
+                mark.write_text(task_id, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise _disk_error(error, mark) from error
 
@@ -92,8 +107,10 @@ class Artifacts:
 
         Raises:
             NotWhole: fewer or more bytes than announced, or no decoder opens it; what can be resumed is kept.
+            Unreadable: no decoder opens it, and the same bytes had come before; they are kept beside.
             DiskFull: nothing more can be written; what is there is kept.
         """
+        self._must_be_here()
         final = self.path(key, name)
         part = final.with_name(name + ".part")
         try:
@@ -124,8 +141,15 @@ class Artifacts:
     def _keep(self, part: Path, final: Path) -> SavedFile:
         try:
             verify(part, final.suffix)
-        except NotWhole:
-            part.unlink(missing_ok=True)
+        except NotWhole as error:
+            kept = final.with_name(final.name + UNREADABLE)
+            try:
+                is_same = kept.exists() and _digest(kept) == _digest(part)
+                part.replace(kept)
+            except FileNotFoundError:  # it was not the bytes: somebody has taken the file away meanwhile
+                raise error from None
+            if is_same:
+                raise Unreadable(f"{error}; what came lies at {kept}") from error
             raise
         digest = _digest(part)
         part.chmod(0o444)  # outputs are links to it: an edit in place would change what was paid for
@@ -139,7 +163,15 @@ class Artifacts:
         return _saved(path) if path.exists() else None
 
     def discard_partial(self, key: str, name: str) -> None:
-        self.path(key, name + ".part").unlink(missing_ok=True)
+        """Begin again, unless another process is at it."""
+        part = self.path(key, name + ".part")
+        try:
+            with _own(part):
+                part.unlink(missing_ok=True)
+        except (NotWhole, FileNotFoundError):
+            return
+        except OSError as error:
+            raise _disk_error(error, part) from error
 
     def in_the_way(self, output: str) -> str:
         """Why a result could not be placed at an output path as things are; empty when it could. For a look before a run."""
@@ -158,13 +190,16 @@ class Artifacts:
         """Link (or copy) a stored file to its output path and write the sidecar beside it.
 
         Raises:
-            OutputTaken: something that wanspec did not make lies there.
+            OutputTaken: something that wanspec did not make lies there, or it cannot lie there.
             DiskFull: there is no room for it.
         """
+        self._must_be_here()
         source, target = self.path(key, file.name), self.project / output
         note = target.with_name(target.name + ".json")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise OutputTaken(f"{output} is a directory", hint="move it away, then run again")
             if target.exists():
                 digest = _digest(target)
                 if digest != file.sha256:
@@ -181,8 +216,24 @@ class Artifacts:
                 temporary.write_bytes(data)
                 temporary.replace(note)
         except OSError as error:
-            raise _disk_error(error, target) from error
+            if error.errno in _NO_PLACE:
+                raise _disk_error(error, target) from error
+            # One path that cannot be written is that job's trouble: the result is in the store.
+            raise OutputTaken(
+                f"{output}: {error.strerror or error}", hint="give another output, or move what is in the way"
+            ) from error
         return target
+
+    def _must_be_here(self) -> None:
+        """The ledger goes along when its directory is moved; a store that is made anew where it was would be lost to it.
+
+        Raises:
+            Moved: the directory is gone.
+        """
+        if not self.root.parent.is_dir():
+            raise Moved(
+                f"{self.root.parent} is not there any more", hint="run the same command where it is now; it goes on"
+            )
 
     def _link(self, source: Path, target: Path) -> None:
         temporary = target.with_name(target.name + ".part")
@@ -240,6 +291,8 @@ def verify(path: Path, suffix: str) -> None:
         try:
             with Image.open(path) as image:
                 image.load()
+        except Image.DecompressionBombError:
+            return  # larger than Pillow cares to open, and paid for
         except (OSError, UnidentifiedImageError, SyntaxError) as error:
             raise NotWhole(f"the picture cannot be opened: {error}") from error
 
@@ -274,6 +327,6 @@ def _flush_directory(path: Path) -> None:
 
 
 def _disk_error(error: OSError, path: Path) -> WanspecError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in _NO_ROOM:
         return DiskFull(f"the disk is full: {path.name} cannot be written", hint="make room; the same command goes on")
     return DiskFull(f"{path} cannot be written: {error.strerror or error}", hint="is the directory writable?")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from wanspec.contract import Contract
 from wanspec.errors import LedgerConflict, MaybeSent, NotSent
-from wanspec.event import Refused
+from wanspec.event import Progressed, Refused, Stumbled, Succeeded
 from wanspec.ledger import Ledger
 from wanspec.line import Line
 from wanspec.task import Phase, evolve, holds_seat
@@ -19,6 +19,7 @@ from wanspec.work import Work
 __all__ = ["Cancelled", "cancel"]
 
 TRIES = 5
+_ENDS: dict[type, str] = {Succeeded: "done", Refused: "failed"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,18 +36,27 @@ async def cancel(work: Work, line: Line, ledger: Ledger, contract: Contract) -> 
     address = work.job.full_address
     if work.state.phase is not Phase.WAITING:
         return Cancelled(address=address, ok=False, text=_why_not(work.state.phase))
-    said = await _ask(work, line)
+    if work.state.provisional:
+        text = f"its answer was lost, and task {work.state.task_id} is only taken for it: it may be another tool's"
+        return Cancelled(address=address, ok=False, text=f"not cancelled: {text}")
+    said = last = await _ask(work, line)
     for _ in range(TRIES):
         try:
             reply = await line.call(query_request(work.state.task_id))
         except (NotSent, MaybeSent) as error:
-            said = str(error)
+            last = str(error)
             if not await line.sleep_until(line.now() + 2.0):
                 break
             continue
         if reply is None:
             break
         event = read_query(reply, line.now(), contract.model(work.job.model), contract.faults)
+        is_late = isinstance(event, Progressed) and event.status == "PENDING" and not said  # it was agreed to
+        if is_late or isinstance(event, Stumbled):
+            last = event.what if isinstance(event, Stumbled) else "it is agreed to, and the task is still PENDING"
+            if not await line.sleep_until(line.now() + 2.0):
+                break
+            continue
         if isinstance(event, Refused) and event.code == "Canceled":
             after = evolve(work.state, event)
             try:
@@ -56,10 +66,11 @@ async def cancel(work: Work, line: Line, ledger: Ledger, contract: Contract) -> 
             except LedgerConflict:
                 return Cancelled(address=address, ok=True, text="cancelled; another process has noted it")
             return Cancelled(address=address, ok=True, text="cancelled; it costs nothing")
-        status = getattr(event, "status", "") or type(event).__name__.lower()
+        status = event.status if isinstance(event, Progressed) else _ENDS.get(type(event), "at its end")
         text = f"not cancelled: its task is {status}" + (f" ({redacted(said)})" if said else "")
         return Cancelled(address=address, ok=False, text=f"{text}; it goes on, and is billed if it succeeds")
-    return Cancelled(address=address, ok=False, text=f"not known: {redacted(said)}; see `wanspec status`")
+    text = f"not known whether it is cancelled: {redacted(last)}; `wanspec fetch` asks again"
+    return Cancelled(address=address, ok=False, text=text)
 
 
 async def _ask(work: Work, line: Line) -> str:

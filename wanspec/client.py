@@ -2,7 +2,8 @@
 
 A submit goes over a fresh connection and is abandoned when its time to be sent has passed once the connection stands (the
 send deadline of the submit protocol). What can go wrong is told apart here, and only here, into `NotSent` (the bytes never
-left) and `MaybeSent` (nobody knows). Results come from other hosts and are asked for without the key.
+left) and `MaybeSent` (nobody knows). Results come from other hosts and are asked for without the key. Of the environment
+only its proxies are heard: credentials of a netrc file have no place beside the key, nor at the hosts of results.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 
@@ -23,6 +26,7 @@ __all__ = ["Download", "HttpTransport", "Transport", "outcome_of"]
 MAX_REPLY_BYTES = 32 * 2**20
 CONNECT_S = 10.0
 STALL_S = 60.0
+HIDDEN = "sk-…"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +75,14 @@ def _in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
+@dataclass(slots=True)
+class _Sending:
+    """One POST on its way: until its connection stands, not a byte of it can have left."""
+
+    may_send: Callable[[], bool]
+    has_connection: bool = False
+
+
 class HttpTransport:
     """A Transport over aiohttp. Use as `async with`."""
 
@@ -86,12 +98,15 @@ class HttpTransport:
         call = aiohttp.ClientTimeout(total=self.timeout_s, connect=CONNECT_S)
         trace = aiohttp.TraceConfig()
         trace.on_connection_create_end.append(_check_deadline)
-        self._api = aiohttp.ClientSession(timeout=call, trust_env=True)
+        trace.on_connection_reuseconn.append(
+            _check_deadline
+        )  # there is none to use again; if there were, it would count
+        self._api = aiohttp.ClientSession(timeout=call)
         self._fresh = aiohttp.ClientSession(
-            timeout=call, trust_env=True, connector=aiohttp.TCPConnector(force_close=True), trace_configs=[trace]
+            timeout=call, connector=aiohttp.TCPConnector(force_close=True), trace_configs=[trace]
         )
         stall = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=STALL_S)
-        self._results = aiohttp.ClientSession(timeout=stall, trust_env=True)
+        self._results = aiohttp.ClientSession(timeout=stall)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -105,7 +120,7 @@ class HttpTransport:
             NotSent: it never left, or `may_send` said no when the connection stood.
             MaybeSent: the answer was lost.
         """
-        return await self._call(self._fresh, request, may_send)
+        return await self._call(self._fresh, request, _Sending(may_send))
 
     async def call(self, request: Request) -> Reply:
         """Make a call that may be repeated.
@@ -115,9 +130,7 @@ class HttpTransport:
         """
         return await self._call(self._api, request, None)
 
-    async def _call(
-        self, session: aiohttp.ClientSession, request: Request, may_send: Callable[[], bool] | None
-    ) -> Reply:
+    async def _call(self, session: aiohttp.ClientSession, request: Request, sending: _Sending | None) -> Reply:
         headers = dict(request.headers) | {"Authorization": f"Bearer {self._key.reveal()}"}
         try:
             async with session.request(
@@ -127,15 +140,24 @@ class HttpTransport:
                 data=request.body or None,
                 headers=headers,
                 allow_redirects=False,
-                trace_request_ctx=may_send,
+                proxy=_proxy_for(self.base_url),
+                trace_request_ctx=sending,
             ) as response:
                 body = await response.content.read(MAX_REPLY_BYTES)
                 while not response.content.at_eof() and len(body) < MAX_REPLY_BYTES:
                     body += await response.content.read(MAX_REPLY_BYTES - len(body))
-                lower = {name.lower(): value for name, value in response.headers.items()}
+                lower = {name.lower(): self._hidden(value) for name, value in response.headers.items()}
+                # Some servers and proxies say back what they were sent; what is kept and shown of it must not hold the key.
+                body = body.replace(self._key.reveal().encode(), HIDDEN.encode())
                 return Reply(status=response.status, headers=lower, body=body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise outcome_of(error) from error
+            outcome = outcome_of(error)
+            is_unsent = isinstance(outcome, NotSent) or (sending is not None and not sending.has_connection)
+            text = self._hidden(str(outcome))
+            raise (NotSent(text) if is_unsent else MaybeSent(text)) from error
+
+    def _hidden(self, text: str) -> str:
+        return text.replace(self._key.reveal(), HIDDEN)
 
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
         """Post a file with a form, the file last, without the key.
@@ -148,7 +170,7 @@ class HttpTransport:
             form.add_field(name, value)
         form.add_field("file", data, filename=fields["key"].rpartition("/")[2], content_type="application/octet-stream")
         try:
-            async with self._results.post(url, data=form, allow_redirects=False) as response:
+            async with self._results.post(url, data=form, allow_redirects=False, proxy=_proxy_for(url)) as response:
                 return Reply(status=response.status, body=await response.content.read(MAX_REPLY_BYTES))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise outcome_of(error) from error
@@ -160,11 +182,13 @@ class HttpTransport:
         Raises:
             NotSent, MaybeSent: there was no whole answer; also while reading `chunks`.
         """
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        # As it is: of a file that is packed for the way neither the length nor an offset would be the file's own.
+        headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
         try:
-            async with self._results.get(url, headers=headers) as response:
+            async with self._results.get(url, headers=headers, proxy=_proxy_for(url)) as response:
                 begins = offset if response.status == 206 else 0
-                length = response.content_length
+                is_packed = response.headers.get("Content-Encoding", "identity") != "identity"
+                length = None if is_packed else response.content_length
                 yield Download(
                     status=response.status,
                     offset=begins,
@@ -172,8 +196,17 @@ class HttpTransport:
                     content_type=response.content_type,
                     chunks=_told_apart(response.content.iter_chunked(1 << 18)),
                 )
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        except (aiohttp.ClientError, TimeoutError, ConnectionError, ValueError) as error:
             raise outcome_of(error) from error
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for an address."""
+    parts = urlsplit(url)
+    if parts.hostname is None or proxy_bypass(parts.hostname):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    return proxy if proxy is not None and proxy.startswith(("http://", "https://")) else None
 
 
 async def _told_apart(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -187,6 +220,7 @@ async def _told_apart(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 async def _check_deadline(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
     """The last moment before the bytes leave: the connection stands, nothing has been written."""
-    may_send = context.trace_request_ctx
-    if may_send is not None and not may_send():
+    sending = context.trace_request_ctx
+    if not sending.may_send():
         raise NotSent("the time to send this request had passed when the connection stood")
+    sending.has_connection = True

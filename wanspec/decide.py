@@ -17,6 +17,8 @@ __all__ = ["Command", "Fetch", "GiveUp", "Poll", "Resume", "Search", "Submit", "
 
 #: a task is asked for at least so often, whatever an answer says: its record does not wait
 MOST_POLL_WAIT_S = 600.0
+#: and a submit is tried again after so long, also where an answer names another year
+MOST_SUBMIT_WAIT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,8 @@ def _decide_new(state: State, policy: Policy) -> Command:
             at=state.at, code="wanspec.TriesSpent", message=f"not accepted in {state.tries} tries; last: {why}"
         )
     if state.retry_after_s is not None:
-        return Submit(at=state.at + state.retry_after_s)
+        wait_s = max(min(state.retry_after_s, MOST_SUBMIT_WAIT_S), backoff_s(state.key, state.tries, policy))
+        return Submit(at=state.at + wait_s)
     if state.error is not None and state.error.retry is Retry.SLOW_BACKOFF:
         return Submit(at=state.at + policy.slow_backoff_s * jitter(state.key, state.tries))
     return Submit(at=state.at + backoff_s(state.key, state.tries, policy))
@@ -138,8 +141,11 @@ def _decide_waiting(state: State, policy: Policy) -> Command:
 
 
 def _decide_fetching(state: State, policy: Policy) -> Command:
+    # A result that was seen is asked for at least once, and as long as its link says that it lives.
     at = state.at if not state.stumbles else state.at + backoff_s(state.key, state.stumbles, policy)
-    if at > state.accepted_at + policy.retention_s:
+    record_s = policy.retention_s
+    alive_s = min(max((state.expires_at or 0.0) - state.accepted_at, record_s), 2 * record_s)
+    if state.stumbles and at > state.accepted_at + alive_s:
         return GiveUp(
             at=at, code="wanspec.ResultLost",
             message=f"task {state.task_id} succeeded, but its links died before the result could be downloaded",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from wanspec.artifacts import Artifacts, NotWhole
+from wanspec.artifacts import Artifacts, NotWhole, Unreadable
 from wanspec.contract import Contract, Retry
 from wanspec.errors import MaybeSent, NotSent
 from wanspec.event import Event, Refused, Saved, SavedFile, Stumbled, Succeeded
@@ -73,6 +73,9 @@ class Fetcher:
             if work.state.stumbles % 3 == 2:  # perhaps it is the link that is at fault, not the network
                 return await self._fresh_links(work)
             return self._stumbled(str(error))
+        except Unreadable as error:
+            what = f"task {work.state.task_id} succeeded, but its result cannot be opened: {error}"
+            return Refused(at=self._line.now(), code="wanspec.Unreadable", message=what, retry=Retry.NEVER)
         if status == 416:  # what is there does not fit what is offered: begin again
             self._artifacts.discard_partial(work.key, name)
         elif status in (403, 404, 410):

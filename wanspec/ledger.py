@@ -289,7 +289,9 @@ def _transaction(
             except (sqlite3.IntegrityError, LedgerConflict):
                 db.execute("ROLLBACK TO one")
                 outcomes.append((None, LedgerConflict()))
-            except (ValueError, KeyError, TypeError) as error:  # an event that cannot be written or read
+            except sqlite3.Error:
+                raise
+            except Exception as error:  # what cannot be written or read spoils its own operation only
                 db.execute("ROLLBACK TO one")
                 outcomes.append((None, LedgerError(f"the ledger holds, or was given, what it cannot: {error!r}")))
             db.execute("RELEASE one")

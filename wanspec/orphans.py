@@ -6,6 +6,8 @@ tools may use the same account, so it is evidence only for tasks of the key that
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from wanspec.contract import Contract
 from wanspec.errors import MaybeSent, NotSent
 from wanspec.ledger import Ledger
@@ -50,11 +52,15 @@ class Orphans:
             self._rows |= {row.task_id: row for row in rows if row.model == model}
             page += 1
 
+    def our_keys(self, owners: Mapping[str, str]) -> set[str]:
+        """Which keys of the account have made tasks that jobs here know, as far as the list has shown any."""
+        return {row.key_id for row in self._rows.values() if row.task_id in owners and row.key_id}
+
     async def left(self) -> list[str]:
         """Ids of tasks that no job knows, made by a key that has made tasks of ours, oldest first."""
         if not self._rows:
             return []
         owners = await self._ledger.task_owners()
-        our_keys = {row.key_id for row in self._rows.values() if row.task_id in owners}
+        our_keys = self.our_keys(owners)
         strange = [row for row in self._rows.values() if row.task_id not in owners and row.key_id in our_keys]
         return [row.task_id for row in sorted(strange, key=lambda row: row.created_at)]

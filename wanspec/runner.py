@@ -9,8 +9,7 @@ the contract.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from wanspec.artifacts import Artifacts, OutputTaken
 from wanspec.budget import Budget
@@ -29,7 +28,7 @@ from wanspec.decide import (
     in_time,
 )
 from wanspec.dispatch import LocalDispatcher
-from wanspec.errors import LedgerConflict, MaybeSent, NotSent, WanspecError
+from wanspec.errors import LedgerConflict, LedgerError, MaybeSent, NotSent, WanspecError
 from wanspec.event import (
     Accepted,
     Event,
@@ -48,7 +47,7 @@ from wanspec.line import Line
 from wanspec.lookout import Lookout
 from wanspec.orphans import Orphans
 from wanspec.quota import Limits, limits_of
-from wanspec.search import fits, search
+from wanspec.search import fits, search, whose_failure
 from wanspec.settings import MOCK_ORIGIN
 from wanspec.sidecar import sidecar
 from wanspec.spec.budget import Caps
@@ -63,29 +62,21 @@ from wanspec.task import (
     holds_seat,
     is_durable,
     is_free,
-)
+)  # fmt: skip
 from wanspec.told import told_limits
 from wanspec.upload import Uploader
 from wanspec.wire import query_request, read_query
-from wanspec.work import Change, Outcome, Slowed, Work, brief
+from wanspec.work import Change, Manner, Outcome, Slowed, Work, brief
 
 if TYPE_CHECKING:
     from wanspec.client import Transport  # aiohttp is imported by those who send
 
 __all__ = ["Manner", "Runner"]
 
+T = TypeVar("T")
+
 #: Phases in which a job may still be about to be sent.
 UNSENT = frozenset({Phase.NEW, Phase.SUBMITTING, Phase.IN_DOUBT})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manner:
-    """Whether a run submits, and how it ends before its time: at the first failure, or when everything has been sent."""
-
-    fail_fast: bool = False
-    detach: bool = False
-    #: without, only what is paid for is brought to its end
-    submits: bool = True
 
 
 async def _nothing_follows(work: Work) -> list[Work]:
@@ -124,7 +115,7 @@ class Runner:
         self._clock = clock
         self._limits = limits
         self._origin = origin
-        self._watch = watch
+        self._watch = self._guarded(watch)
         self._line = Line(
             transport,
             ledger,
@@ -151,8 +142,8 @@ class Runner:
             policy=self._policy,
             is_open=self._is_open,
             heal=self._heal,
-            watch=watch,
-            slowed=slowed,
+            watch=self._watch,
+            slowed=self._guarded(slowed),
             outcome=self.outcome,
         )
         self._manner = manner or Manner()
@@ -160,6 +151,7 @@ class Runner:
         self._unsent: set[str] = set()
         self._has_failed_fast = False
         self._works: list[Work] = []
+        self._broken: Exception | None = None
         self._after: Callable[[Work], Awaitable[list[Work]]] = _nothing_follows
 
     def stop(self) -> None:
@@ -187,6 +179,8 @@ class Runner:
         self._dispatcher = LocalDispatcher(sizes, concurrency=concurrency)
         self._offer(works)
         await self._dispatcher.serve(self.run, self._is_open)
+        if self._broken is not None:
+            raise self._broken
         try:
             await self._look_back()
         except WanspecError as error:  # the ledger; what the run has done is said all the same
@@ -242,9 +236,27 @@ class Runner:
             if work.state.is_over and not self._line.is_stopping:
                 self._offer(await self._after(work))
             if work.state.phase is Phase.DONE:
-                work.state = brief(work.state)
+                work.state, work.uploads = brief(work.state), None
         except WanspecError as error:  # the disk, the ledger: nothing that another job would fare better with
             self._halted_by(error)
+        except Exception as error:
+            self._broke(error)
+
+    def _broke(self, error: Exception) -> None:
+        """A fault of ours or of who watches: it is raised when the calls under way have ended, whose answers are paid for."""
+        self._broken = self._broken or error
+        self._line.stop()
+
+    def _guarded(self, tell: Callable[[T], None]) -> Callable[[T], None]:
+        """Somebody is told; what goes wrong there ends the run, but not the call that it is about."""
+
+        def told(what: T) -> None:
+            try:
+                tell(what)
+            except Exception as error:
+                self._broke(error)
+
+        return told
 
     def _next(self, work: Work) -> Command | None:
         return decide(in_time(work.state, self._clock.now()), self._policy(work.job.model))
@@ -255,6 +267,7 @@ class Runner:
         work.state, work.seen = fold(work.key, events), len(events)
         if not holds_seat(work.state) and work.state.phase is not Phase.NEW:
             self._dispatcher.give_back(work)
+        self._account_for(work, anew=False)
 
     def place(self, work: Work, state: State, jobs: Sequence[Job] | None = None) -> None:
         """Link the files of a done job to where its specs want them (or only some of its jobs do)."""
@@ -318,6 +331,12 @@ class Runner:
                 if isinstance(event, Accepted):
                     self.outcome.orphans.append(event.task_id)
                 raise
+            except LedgerError as error:
+                if isinstance(event, Accepted):  # the list will show it; should it not, a person has the id
+                    raise LedgerError(
+                        f"{error}; {work.job.full_address} is task {event.task_id}", hint=error.hint
+                    ) from error
+                raise
             work.seen += 1
         work.state = after
         if isinstance(event, Accepted) or (before.phase is Phase.SUBMITTING and after.phase is Phase.IN_DOUBT):
@@ -325,7 +344,7 @@ class Runner:
         anew = isinstance(event, Refused) and await self._may_try_anew(work, before, after, event)
         if holds_seat(before) and not holds_seat(after) and after.phase is not Phase.NEW and not anew:
             self._dispatcher.give_back(work)
-        self._watch(Change(job=work.job, event=event, before=before, after=after))
+        self._watch(Change(job=work.job, event=event, before=before, after=work.state))
         await self._heed(work, before, event)
         self._account_for(work, anew=anew)
         if anew and isinstance(event, Refused):
@@ -393,4 +412,7 @@ class Runner:
         event = read_query(reply, self._clock.now(), model, self._contract.faults)
         if isinstance(event, Succeeded) and work.state.provisional and not fits(work.job, event):
             return Released(at=event.at, by="evidence", why=f"task {work.state.task_id} was made from another prompt")
+        if isinstance(event, Refused) and work.state.provisional:
+            policy = self._policy(work.job.model)
+            return await whose_failure(work, event, policy, self._line, self._ledger, self._contract, self._orphans)
         return event

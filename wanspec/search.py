@@ -2,7 +2,11 @@
 
 A doubtful POST made a task of its model between its beginning and the latest moment at which it can have arrived. Tasks that
 any job here knows are left out. Exactly one is left: it is adopted, provisionally, until its result shows the right prompt.
-None, or several, is no answer. At most one POST of a model is ever unanswered, so one is what there can be.
+None, or several, is no answer. At most one POST of a model is ever unanswered, so one is what there can be. What was made with
+another key than our tasks is another tool's: it is told to people, and never adopted.
+
+A result says from which prompt it was made, a failure does not: that of a provisional task is believed when the list, read
+again after the grace, has nothing else that can be ours. Else a foreign failure would be a reason to submit again.
 
 The list is dated by the service's clock. By how much ours was behind it is known since the POST began, or is learned from the
 first page; then the window is moved and the list read again.
@@ -11,21 +15,24 @@ first page; then the window is moved and the list read again.
 from __future__ import annotations
 
 from wanspec.contract import Contract
-from wanspec.decide import settled_at
-from wanspec.errors import MaybeSent, NotSent, SettingsError
-from wanspec.event import Event, Found, Searched, Succeeded
+from wanspec.decide import in_time, settled_at
+from wanspec.errors import MaybeSent, NotSent, SettingsError, Unreachable
+from wanspec.event import Event, Found, Refused, Released, Searched, Succeeded
 from wanspec.job import Job
 from wanspec.ledger import Ledger
 from wanspec.line import Line
 from wanspec.orphans import Orphans
 from wanspec.task import Policy
-from wanspec.wire import Row, list_request, read_list, redacted
+from wanspec.wire import Reply, Row, list_request, read_list, redacted
 from wanspec.work import Work
 
-__all__ = ["fits", "search"]
+__all__ = ["fits", "search", "whose_failure"]
 
 MARGIN_S = 60.0
 LIST_FAILURES = 40
+_UNSEARCHED = (
+    "without it nobody can tell whether a lost answer was paid for, so nothing more is sent; the same command goes on"
+)
 #: no model cuts a prompt shorter, in characters (the lowest `x-cut` of a prompt in the contract is 75)
 LEAST_CUT = 70
 
@@ -34,6 +41,36 @@ async def search(
     work: Work, policy: Policy, line: Line, ledger: Ledger, contract: Contract, orphans: Orphans
 ) -> Event | None:
     """Found or Searched; None when the run is stopping."""
+    rows = await _unknown(work, policy, line, ledger, contract, orphans)
+    if rows is None:
+        return None
+    our_keys = orphans.our_keys(await ledger.task_owners())
+    ours = [row for row in rows if not our_keys or row.key_id in our_keys]
+    if len(ours) == 1:
+        return Found(at=line.now(), task_id=ours[0].task_id, provisional=True)
+    return Searched(at=line.now(), candidates=tuple(sorted(row.task_id for row in rows)))
+
+
+async def whose_failure(
+    work: Work, event: Refused, policy: Policy, line: Line, ledger: Ledger, contract: Contract, orphans: Orphans
+) -> Event | None:
+    """The failure of a provisional task, or Released when another task may be ours; None when the run is stopping."""
+    begun = in_time(work.state, line.now())
+    if not await line.sleep_until(settled_at(begun, policy) + policy.search_after_s[-1]):
+        return None
+    rows = await _unknown(work, policy, line, ledger, contract, orphans)
+    if rows is None:
+        return None
+    if not rows:
+        return event
+    why = f"task {work.state.task_id} failed, and {rows[0].task_id} may be the answer as well"
+    return Released(at=line.now(), by="evidence", why=why)
+
+
+async def _unknown(
+    work: Work, policy: Policy, line: Line, ledger: Ledger, contract: Contract, orphans: Orphans
+) -> list[Row] | None:
+    """The tasks that a POST may have made and that no job knows; None when the run is stopping."""
     state, model = work.state, work.job.model
 
     async def rows_of(began_at: float) -> list[Row] | None:
@@ -51,10 +88,7 @@ async def search(
         return None
     await orphans.look(model, state.began_at + (ahead_s or 0.0))
     owners = await ledger.task_owners()
-    candidates = {row.task_id for row in rows if row.task_id not in owners}
-    if len(candidates) == 1:
-        return Found(at=line.now(), task_id=candidates.pop(), provisional=True)
-    return Searched(at=line.now(), candidates=tuple(sorted(candidates)))
+    return list({row.task_id: row for row in rows if row.task_id not in owners}.values())
 
 
 async def _listed(
@@ -64,6 +98,7 @@ async def _listed(
 
     Raises:
         SettingsError: the list is refused to this key.
+        Unreachable: it gives no answer that is one, again and again.
     """
     rows: list[Row] = []
     page, pages, failures = 1, 1, 0
@@ -82,13 +117,23 @@ async def _listed(
             )
         if listed is None:
             failures += 1
-            if failures > LIST_FAILURES or not await line.sleep_until(line.now() + policy.poll_max_s):
+            if failures > LIST_FAILURES:
+                raise Unreachable(f"the task list cannot be read{_said(reply)}", hint=_UNSEARCHED)
+            if not await line.sleep_until(line.now() + policy.poll_max_s):
                 return None
             continue
         some, pages = listed
+        if not some:
+            break
         rows += some
         page += 1
     return rows
+
+
+def _said(reply: Reply | None) -> str:
+    return (
+        "" if reply is None else f": HTTP {reply.status} {redacted(reply.body[:200].decode(errors='replace'))}".rstrip()
+    )
 
 
 def fits(job: Job, event: Succeeded) -> bool:

@@ -22,6 +22,7 @@ from wanspec.task import Policy
 __all__ = ["MOCK_ORIGIN", "Flags", "Secret", "Settings", "resolve_settings"]
 
 MOCK_ORIGIN = "mock"
+_PORTS = {"http": 80, "https": 443}
 _LOOPBACK = re.compile(r"(localhost|127(\.\d+){3}|\[?::1\]?)\Z")
 
 
@@ -97,8 +98,7 @@ def resolve_settings(
     """
     said_by: dict[str, str] = {"base_url": "flag --mock"}
     base_url = "" if flags.mock else _base_url(flags, environment, regions, contract, said_by)
-    parts = urlsplit(base_url)
-    origin = MOCK_ORIGIN if flags.mock else f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    origin = MOCK_ORIGIN if flags.mock else _origin(base_url)
     poll_s = flags.poll_s if flags.poll_s is not None else _number(environment, "WANSPEC_POLL_S")
     said_by["poll_s"] = _who(("flag --poll-s", flags.poll_s), ("environment WANSPEC_POLL_S", poll_s))
     said_by["concurrency"] = _who(("flag --concurrency", flags.concurrency))
@@ -127,6 +127,18 @@ def resolve_settings(
     )
 
 
+def _origin(base_url: str) -> str:
+    """Scheme, host and port in one spelling: the same service has the same ledger, however its address was written."""
+    parts = urlsplit(base_url)
+    host, scheme = (parts.hostname or "").rstrip("."), parts.scheme.lower()
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise SettingsError(f"{base_url!r} is no base address: {error}") from error
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}" if port in (None, _PORTS[scheme]) else f"{scheme}://{host}:{port}"
+
+
 def _who(*voices: tuple[str, object]) -> str:
     """The first who says anything."""
     return next((name for name, value in voices if value not in (None, "")), "default")
@@ -140,9 +152,15 @@ def _base_url(
     given = next((value for _, value in voices if value), None)
     said_by["base_url"] = _who(*voices)
     if given:
-        parts = urlsplit(given)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(given.strip())
+        except ValueError as error:
+            raise SettingsError(f"{given!r} is no base address: {error}") from error
+        if "@" in parts.netloc:  # not repeated: it may be a secret
+            raise SettingsError("the base address holds a user name or password; the service takes only its key")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise SettingsError(f"{given!r} is no base address", hint="like https://dashscope.aliyuncs.com/api/v1")
+        given = given.strip()
         return given.rstrip("/") if parts.path.strip("/") else given.rstrip("/") + "/api/v1"
     if flags.region is None and len(regions) > 1:
         raise SettingsError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from wanspec.errors import MaybeSent, NotSent
+from wanspec.errors import MaybeSent, NotSent, SettingsError
 from wanspec.ledger import Ledger
 from wanspec.line import ACCOUNT, Line
 from wanspec.wire import Reply, Request
@@ -18,6 +18,8 @@ __all__ = ["Told", "read_limits", "told_limits"]
 
 PATHS: tuple[str, ...] = ("/quotas", "/models/limits")
 KEPT_S = 3600.0
+#: a number outside of these is a slip of the pen: one submit in three hours, or a billion tasks at once
+LEAST, MOST = 1e-4, 1e9
 
 #: (tasks under way at once, submits a second); None where the service does not say
 Told = tuple[int | None, float | None]
@@ -58,9 +60,15 @@ async def _limits(path: str, model: str, line: Line) -> Told | None:
 
     Raises:
         NotSent, MaybeSent: there was no whole answer.
+        SettingsError: this is not the service's address.
     """
     query = {"model": model, "page_no": "1", "page_size": "20"}
     reply = await line.call(Request(method="GET", path=path, query=query))
+    if reply is not None and 300 <= reply.status < 400:
+        where = reply.headers.get("location") or "another address"
+        raise SettingsError(
+            f"the service answers with a redirect to {where}", hint="give its own address; nothing was sent"
+        )
     found = read_limits(reply) if reply is not None else None
     return None if found is None else found.get(model, (None, None))
 
@@ -100,13 +108,14 @@ def _lists(node: Any) -> Iterator[list[Any]]:
 def _rate(limit: Mapping[str, Any]) -> float | None:
     """Requests a second."""
     requests, period_s = _number(limit.get("request_limit")), _number(limit.get("request_limit_period"))
-    return None if requests is None else requests / (period_s or 1.0)
+    per_s = None if requests is None else requests / (period_s or 1.0)
+    return None if per_s is None or per_s < LEAST else per_s
 
 
 def _number(value: Any) -> float | None:
     """A positive number; None for anything else, 0 included: a limit of nothing is no limit that was set."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and value > 0 else None
+    return float(value) if is_number and LEAST <= value <= MOST else None
 
 
 def _least(values: Iterable[float | None]) -> float | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from wanspec.contract import Contract, Model, Retry
 from wanspec.contract.faults import Faults
@@ -28,6 +28,9 @@ __all__ = [
 ]  # fmt: skip
 
 TASKS = "/tasks"
+_UNKNOWN = (
+    "the service does not know the task (UNKNOWN): is this the key of the account that made it? Its record lives a day"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +56,7 @@ class Reply:
         """The body as a JSON object; None when it is something else."""
         try:
             value = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):  # the second: brackets in brackets, by the thousand
             return None
         return value if isinstance(value, dict) else None
 
@@ -81,11 +84,16 @@ def submit_request(path: str, body: Mapping[str, Any]) -> Request:
 
 
 def query_request(task_id: str) -> Request:
-    return Request(method="GET", path=f"{TASKS}/{task_id}")
+    return Request(method="GET", path=f"{TASKS}/{_segment(task_id)}")
 
 
 def cancel_request(task_id: str) -> Request:
-    return Request(method="POST", path=f"{TASKS}/{task_id}/cancel")
+    return Request(method="POST", path=f"{TASKS}/{_segment(task_id)}/cancel")
+
+
+def _segment(task_id: str) -> str:
+    """An id as one step of a path, whatever it is made of."""
+    return quote(task_id, safe="", errors="replace")
 
 
 def list_request(
@@ -142,7 +150,7 @@ def read_query(reply: Reply, at: float, model: Model | None, faults: Faults) -> 
     request_id = _text(body.get("request_id")) if body else ""
     match status:
         case "SUCCEEDED":
-            return _succeeded(body or {}, output, at, model, request_id)
+            return _succeeded(body or {}, output, at, model, request_id, faults)
         case "FAILED":
             code, message = _text(output.get("code")), redacted(_text(output.get("message")))
             fault = faults.find("task", 200, code or None, message)
@@ -151,16 +159,24 @@ def read_query(reply: Reply, at: float, model: Model | None, faults: Faults) -> 
         case "CANCELED" | "CANCELLED":
             return Refused(at=at, code="Canceled", message="the task was cancelled", retry=Retry.NONE, http=200)
         case "UNKNOWN":
-            return Stumbled(at=at, maybe_sent=False, what="the service does not know the task (UNKNOWN)")
+            return Stumbled(at=at, maybe_sent=False, what=_UNKNOWN)
         case _:
             return Progressed(at=at, status=status)
 
 
-def _succeeded(body: dict[str, Any], output: dict[str, Any], at: float, model: Model | None, request_id: str) -> Event:
+def _succeeded(
+    body: dict[str, Any], output: dict[str, Any], at: float, model: Model | None, request_id: str, faults: Faults
+) -> Event:
     link = model.data["result"]["link"] if model is not None else "output.video_url"
     results = tuple(_results({"output": output}, link.split(".")))
     if not any(each.url for each in results):
-        return Stumbled(at=at, maybe_sent=False, what=f"SUCCEEDED without a link at {link}")
+        # What was made is paid for: a link that stands elsewhere than the contract knows is taken from there.
+        elsewhere = tuple(Result(url=each) for each in _links(output))
+        if not elsewhere and any(each.code for each in results):
+            return _all_failed(results, at, faults, request_id)
+        if not elsewhere:
+            return Stumbled(at=at, maybe_sent=False, what=f"SUCCEEDED without a link at {link}")
+        results = elsewhere
     listed = output.get("results")
     first = listed[0] if isinstance(listed, list) and listed and isinstance(listed[0], dict) else {}
     usage = body.get("usage")
@@ -175,6 +191,23 @@ def _succeeded(body: dict[str, Any], output: dict[str, Any], at: float, model: M
         took_s=_seconds_between(output.get("submit_time"), output.get("end_time")),
         request_id=request_id,
     )
+
+
+def _all_failed(results: tuple[Result, ...], at: float, faults: Faults, request_id: str) -> Refused:
+    """The end of a task that succeeded in no part: its first cause stands for all."""
+    code, message = next((each.code, each.message) for each in results if each.code)
+    fault = faults.find("subresult", 200, code, message) or faults.find("task", 200, code, message)
+    retry = fault.retry if fault else Retry.NEVER
+    return Refused(at=at, code=code, message=redacted(message), retry=retry, http=200, request_id=request_id)
+
+
+def _links(node: Any) -> Iterator[str]:
+    """Every address in an answer, in its order."""
+    if isinstance(node, str) and node.startswith(("http://", "https://")):
+        yield node
+    elif isinstance(node, dict | list):
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from _links(each)
 
 
 def _results(node: Any, steps: list[str]) -> Iterator[Result]:
@@ -219,8 +252,11 @@ def read_list(reply: Reply) -> tuple[list[Row], int] | None:
 
 def expires_at(url: str) -> float | None:
     """When a signed link dies, in epoch seconds, as the link itself says."""
-    value = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
-    return float(value) if value.isdigit() else None
+    try:
+        value = parse_qs(urlsplit(url).query).get("Expires", [""])[0]
+    except ValueError:
+        return None
+    return float(value) if re.fullmatch(r"[0-9]{1,12}", value) else None
 
 
 def redacted(text: str) -> str:
@@ -255,7 +291,7 @@ def retry_after_s(reply: Reply) -> float | None:
         wanted = parsedate_to_datetime(value)
         now = parsedate_to_datetime(reply.headers["date"])
         return max((wanted - now).total_seconds(), 0.0)
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         return None
 
 

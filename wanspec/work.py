@@ -1,4 +1,4 @@
-"""What a runner works on and what it tells: a unit of work, a change, the outcome of a run."""
+"""What a runner works on and what it tells: a unit of work, a manner, a change, the outcome of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from wanspec.event import Event, Refused, Stumbled
 from wanspec.job import Job
 from wanspec.task import Phase, State
 
-__all__ = ["Change", "Outcome", "Slowed", "Work", "brief"]
+__all__ = ["Change", "Manner", "Outcome", "Slowed", "Work", "brief"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manner:
+    """Whether a run submits, and how it ends before its time: at the first failure, or when everything has been sent."""
+
+    fail_fast: bool = False
+    detach: bool = False
+    #: without, only what is paid for is brought to its end
+    submits: bool = True
 
 
 @dataclass(slots=True, eq=False, kw_only=True)

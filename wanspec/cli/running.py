@@ -38,7 +38,7 @@ from wanspec.report.outcomes import exit_code, outcome_data, outcome_text
 from wanspec.report.progress import JsonLines, LiveLine, PlainLines, View
 from wanspec.report.reviewed import Reviewed, changes_since, read_reviewed
 from wanspec.runner import Manner
-from wanspec.settings import Settings
+from wanspec.settings import MOCK_ORIGIN, Settings
 from wanspec.spec.budget import Caps
 from wanspec.spec.select import Selection
 from wanspec.work import Change, Slowed
@@ -243,9 +243,22 @@ class _Run:
             return code
         for path in written:
             click.echo(path)
-        for line in outcome_text(plan, outcome, self.loaded.contract, base_url=self.settings.base_url, anew=self.anew):
+        contract, address = self.loaded.contract, self.settings.base_url
+        for line in outcome_text(plan, outcome, contract, base_url=address, anew=self.anew, where=self._where()):
             click.echo(line, err=True)
         return code
+
+    def _where(self) -> str:
+        """The options that lead another command to the ledger of this run."""
+        settings, found = self.settings, ""
+        if settings.origin == MOCK_ORIGIN:
+            found = " --mock"
+        elif not settings.said_by["base_url"].startswith("environment") and settings.base_url != self._usual_address():
+            found = f" --base-url {settings.base_url}"
+        return found + (f" --project {settings.project}" if settings.said_by["project"].startswith("flag") else "")
+
+    def _usual_address(self) -> str | None:
+        return self.loaded.contract.base_url("beijing")
 
     def _announce(self, plan: Plan) -> None:
         submits, cached = plan.count(Action.NEW, Action.CHANGED, Action.WAITS), plan.count(Action.CACHED, Action.SAME)

@@ -96,6 +96,9 @@ def resolve(
     give_up: bool,
 ) -> int:
     """Settle what is in doubt. Without KEY: list it. KEY is a job's key (or its beginning) or address."""
+    task_id = None if task_id is None else task_id.strip()  # as it comes out of a page
+    if task_id is not None and (not task_id or not task_id.isprintable() or " " in task_id):
+        raise click.UsageError("--task-id is the id of a task, such as 0385dc79-5ff8-4d82-bcb6-7e8f6a1c0000")
     ways = (task_id is not None) + resend + give_up
     if ways > 1:
         raise click.UsageError("--task-id, --resend and --give-up exclude each other")
@@ -106,11 +109,14 @@ def resolve(
     loaded = load(())
     settings = settings_for(loaded, regions=frozenset({region}), mock=mock, base_url=base_url, project=project)
 
+    # To decide is to write: a ledger of an older version is brought up to date for it, not decided upon in a copy.
+    writes = ways > 0 and (settings.home / "ledger.db").exists()
+
     async def settle() -> int:
-        async with open_session(settings, loaded, create=False) as session:
+        async with open_session(settings, loaded, create=writes) as session:
             rows = await _listed(session, None)
             if key is None:
-                return _list_doubts(rows)
+                return _list_doubts(rows, settings.origin)
             record, state = _chosen(key, rows)
             if state.phase is Phase.SUBMITTING and settled_at(state, settings.policy) > time.time():
                 raise UsageError(
@@ -147,14 +153,14 @@ async def _settle(session: Session, record: JobRecord, state: State, task_id: st
         click.echo(f"{record.address}: one new submit is allowed; run again")
 
 
-def _list_doubts(rows: list[tuple[JobRecord, State]]) -> int:
+def _list_doubts(rows: list[tuple[JobRecord, State]], origin: str) -> int:
     doubts = [(record, state) for record, state in rows if state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING)]
     for record, state in doubts:
         click.echo(f"{record.key[:15]}  {record.address}  began {_ago(state.began_at)} ago, model {record.model}")
         for candidate in state.candidates:
             click.echo(f"    perhaps task {candidate}")
     if not doubts:
-        click.echo("nothing is in doubt")
+        click.echo(f"nothing is in doubt with {origin}")
     return 5 if doubts else 0
 
 

@@ -50,12 +50,17 @@ def _parts_failed(state: State) -> bool:
     return any(not result.url for result in state.results)
 
 
-def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: str, anew: str = "") -> list[str]:
-    """What went wrong, job by job, then what stopped the run, then the sum; `anew` is refresh, retry or nothing."""
+def outcome_text(
+    plan: Plan, outcome: Outcome, contract: Contract, *, base_url: str, anew: str = "", where: str = ""
+) -> list[str]:
+    """What went wrong, job by job, then what stopped the run, then the sum; `anew` is refresh, retry or nothing.
+
+    `where` are the options without which another command would look into another ledger.
+    """
     lines = []
     for entry in plan.entries:
         state = outcome.state_of(entry.job) or entry.state
-        lines += [f"  {entry.job.full_address}: {each}" for each in _about(state, entry.action, contract)]
+        lines += [f"  {entry.job.full_address}: {each}" for each in _about(state, entry.action, contract, where)]
         if entry.job.full_address in outcome.blocked:
             lines.append(f"  {entry.job.full_address}: not run: {outcome.blocked[entry.job.full_address]}")
     lines += [f"  not written: {each}" for each in outcome.taken]
@@ -87,15 +92,15 @@ def outcome_text(plan: Plan, outcome: Outcome, contract: Contract, *, base_url: 
     return lines
 
 
-def _about(state: State, action: Action, contract: Contract) -> list[str]:
+def _about(state: State, action: Action, contract: Contract, where: str) -> list[str]:
     if action is Action.LOST:
         return ["made and paid for, but its files are gone; `wanspec retry` makes it anew"]
     if state.phase is Phase.IN_DOUBT and state.candidates:
         return [
-            f"IN DOUBT: its task is one of {', '.join(state.candidates)}; wanspec resolve {state.key[:15]} --task-id ID"
+            f"IN DOUBT: its task is one of {', '.join(state.candidates)}; wanspec resolve {state.key[:15]}{where} --task-id ID"
         ]
     if state.phase in (Phase.IN_DOUBT, Phase.SUBMITTING):
-        return [f"IN DOUBT: its answer was lost; wanspec resolve {state.key[:15]} --task-id ID, or --resend"]
+        return [f"IN DOUBT: its answer was lost; wanspec resolve {state.key[:15]}{where} --task-id ID, or --resend"]
     if state.phase is Phase.FAILED and state.error is not None:
         error = state.error
         advice = contract.faults.advice(error.retry) if error.retry is not Retry.NONE else ""

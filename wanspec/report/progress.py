@@ -19,6 +19,10 @@ from wanspec.work import Change, Slowed
 __all__ = ["JsonLines", "LiveLine", "PlainLines", "View", "change_data", "describe"]
 
 
+#: trouble that lasts is told when it has come so often in a row
+LASTING = frozenset({5, 50, 500})
+
+
 class View(Protocol):
     """Something that is told every change."""
 
@@ -101,9 +105,7 @@ class LiveLine:
             self._counts[before] -= 1
         self._phases[change.job.key] = change.after.phase
         self._counts[change.after.phase] += 1
-        if isinstance(change.event, Refused | Found | Searched) or (
-            isinstance(change.event, Stumbled) and change.event.maybe_sent
-        ):
+        if _is_told(change):
             self._console.print(
                 f"{change.job.full_address}: {redacted(describe(change))}", markup=False, highlight=False
             )
@@ -120,6 +122,13 @@ class LiveLine:
 
     def close(self) -> None:
         self._live.stop()
+
+
+def _is_told(change: Change) -> bool:
+    """Whether a change stays above the live line: what a person may want to do something about."""
+    if isinstance(change.event, Stumbled):
+        return change.event.maybe_sent or change.after.stumbles in LASTING
+    return isinstance(change.event, Refused | Found | Searched)
 
 
 class JsonLines:
