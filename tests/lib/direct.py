@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from between import Instead, Reworded, as_it_is, nobody
 from virtual import VirtualClock
 
 from mock_server.answers import Answer, Call
@@ -56,6 +57,8 @@ class DirectTransport:
         self.service = service
         self.clock = clock
         self.refused = 0
+        self.instead: Instead = nobody
+        self.reworded: Reworded = as_it_is
         self.fault: Callable[[str, int], str] = lambda kind, nth: ""
         self.counts: dict[str, int] = {}
 
@@ -76,22 +79,21 @@ class DirectTransport:
     async def _handle(self, request: Request) -> Reply:
         await asyncio.sleep(LATENCY_S)
         headers = {name.lower(): value for name, value in request.headers.items()} | {"authorization": "Bearer sk-test"}
-        answer = self.service.handle(
-            Call(
-                method=request.method,
-                path="/api/v1" + request.path,
-                query=request.query,
-                headers=headers,
-                body=request.body,
-            ),
-            self.clock.true_now(),
+        now = self.clock.true_now()
+        call = Call(
+            method=request.method,
+            path="/api/v1" + request.path,
+            query=request.query,
+            headers=headers,
+            body=request.body,
         )
-        date = {"date": formatdate(self.clock.true_now(), usegmt=True)}
+        answer = self.instead(call, now) or self.reworded(call, self.service.handle(call, now))
+        headers = {"date": formatdate(now, usegmt=True)} | {name.lower(): text for name, text in answer.headers.items()}
         self.refused += answer.status == 429
         await asyncio.sleep(LATENCY_S)
         if answer.then:
             raise MaybeSent("the connection was closed")
-        return Reply(status=answer.status, headers=date | dict(answer.headers), body=_bytes(answer))
+        return Reply(status=answer.status, headers=headers, body=_bytes(answer))
 
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
         await self._trouble("before_upload")
@@ -184,8 +186,9 @@ class Bench:
         )
         self.refused = 0
         self.changes: list[Change] = []
-        #: whether the judge of clients has seen what the runner saw: not where a test changes answers on their way
-        self.judges = True
+        #: what is said in the place of the mock, and what becomes of its words: for what no scenario can say
+        self.instead: Instead = nobody
+        self.reworded: Reworded = as_it_is
         self.plan: Plan
         self._loaded: dict[str, Loaded] = {}
 
@@ -209,6 +212,7 @@ class Bench:
         """One life of a process: open, plan, run, close. A Crash leaves everything as it is."""
         ledger = await SqliteLedger.open(self.settings.home / "ledger.db", self.settings.origin)
         transport = DirectTransport(self.service, self.clock)
+        transport.instead, transport.reworded = self.instead, self.reworded
         try:
             session = Session(self.settings, self.load(text), ledger)
             self.plan = await session.plan()
@@ -225,9 +229,8 @@ class Bench:
             self.refused += transport.refused
             await ledger.close()
         # No life of our own runner, through whatever trouble, gives the judge of clients a reason.
-        if self.judges:
-            judged = self.service.verdict(self.clock.true_now())
-            assert judged["ok"], judged["findings"]
+        judged = self.service.verdict(self.clock.true_now())
+        assert judged["ok"], judged["findings"]
         return outcome
 
     async def look(self, text: str, act: Callable[[Session], Any]) -> None:
