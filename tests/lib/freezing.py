@@ -8,7 +8,7 @@
     frozen.doubled, frozen.limits()
 
 An aimed freeze needs luck: the ledger is watched, the process is stopped at the first sight of an intent, and when the mock has
-seen no POST a moment later the aim was good. `launcher` starts the processes: `mutants.py` with one guard taken away.
+seen no POST a moment later the aim was good. `launcher` starts the processes: `mutants.py` with one rule taken away.
 """
 
 from __future__ import annotations
