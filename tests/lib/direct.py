@@ -34,7 +34,7 @@ from wanspec.task import Policy
 from wanspec.wire import Reply, Request
 from wanspec.work import Change, Outcome
 
-__all__ = ["Bench", "Crash", "DirectTransport", "spec_text"]
+__all__ = ["Bench", "Crash", "DirectTransport", "FaultyLedger", "spec_text"]
 
 LATENCY_S = 0.05
 
