@@ -31,7 +31,8 @@ from lives import Judged, judged
 
 MUTANTS = Path(mutants.__file__)
 SPECS = {"one spec": ("one.yaml", "one.yaml"), "two specs": ("one.yaml", "two.yaml")}
-GUARDS = ("without compare-and-set", "without send deadline")
+#: guards that are taken away; each has to be missed
+GUARDS = ("compare-and-set", "send deadline")
 
 
 @dataclass(slots=True)
@@ -139,9 +140,11 @@ def main() -> int:
             continue
         freezes, aimed, doubled = mutant(name, given.freezes, given.seed)
         if doubled:
-            print(f"{name}: paid twice after {freezes} freezes, {aimed} of them at an intent: {', '.join(doubled)}")
+            print(
+                f"without {name}: paid twice after {freezes} freezes, {aimed} of them at an intent: {', '.join(doubled)}"
+            )
         else:
-            print(f"WRONG: {name}: nothing was paid twice in {freezes} freezes: the test sees nothing")
+            print(f"WRONG: without {name}: nothing was paid twice in {freezes} freezes: the test sees nothing")
             is_wrong = True
     print(f"{time.monotonic() - begun:.0f} s")
     return 1 if is_wrong else 0

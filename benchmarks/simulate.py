@@ -21,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests/lib"))
 
-from mutant_ledgers import MUTANTS
+from mutants import MUTANTS, WHOLE
 from simulation import Told, simulate
 
 #: where seeds have their files: a disk in memory where there is one, and no real one has to be waited for
@@ -37,9 +37,7 @@ def folder() -> str | None:
 def one(task: tuple[int, str]) -> Told:
     """Run one seed, with a rule taken away or without."""
     seed, mutant = task
-    return simulate(
-        seed, mutant=MUTANTS[mutant] if mutant else None, is_blind=mutant == "search", folder=folder()
-    )  # fmt: skip
+    return simulate(seed, mutant=MUTANTS.get(mutant, WHOLE), folder=folder())
 
 
 def runs(seeds: range, mutant: str, jobs: int) -> Iterator[Told]:
@@ -65,10 +63,7 @@ def main() -> int:
     if options.seed is not None:
         tell = print if options.trace else None
         mutant = options.mutant
-        told = simulate(
-            options.seed, mutant=MUTANTS[mutant] if mutant else None, is_blind=mutant == "search", trace=tell,
-            folder=folder(),
-        )  # fmt: skip
+        told = simulate(options.seed, mutant=MUTANTS.get(mutant, WHOLE), trace=tell, folder=folder())
         print_faults(told)
         return bool(told.faults) != bool(mutant)
     begun, counts, failed = time.perf_counter(), Counter[str](), []

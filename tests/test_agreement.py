@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from corpus import cases_of
 
 from mock_server.answers import Call
 from mock_server.media import facts_of
@@ -25,14 +25,12 @@ from wanspec.report.verdicts import verdict
 from wanspec.wire import Reply, query_request, read_query, read_submit, submit_request
 
 CONTRACT = load_contract()
-BODIES = Path(__file__).parent / "contract/bodies"
 FAMILIES = sorted(CONTRACT.families)
 
 
 def corpus(family: str) -> list[dict[str, Any]]:
     """Bodies of the corpus that a spec can hold: model, input and parameters, each a map."""
-    cases = yaml.load((BODIES / f"{family}.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    bodies = [case["body"] for case in cases if not case.get("region")]
+    bodies = [case["body"] for case in cases_of(family) if not case.get("region")]
     return [body for body in bodies if is_plain(body)]
 
 

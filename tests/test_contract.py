@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from corpus import FAMILIES as CORPUS
+from corpus import cases_of, first_taken
 
 from wanspec.contract import Checker, Contract, LocalMedia, MediaFacts, Model, Variant, load_contract
 from wanspec.contract.check import without_nulls
@@ -23,33 +23,23 @@ CONTRACT = load_contract()
 CHECKER = Checker(CONTRACT)
 DATA = Path(__file__).parent.parent / "wanspec/contract"
 FAMILIES = sorted((DATA / "models").glob("*.yaml"))
-BODIES = Path(__file__).parent / "contract/bodies"
+#: the least body of each form of each model
+MINIMAL = first_taken()
 
 
 def corpus() -> Iterator[Any]:
-    for file in sorted(BODIES.glob("*.yaml")):
-        if not (DATA / "models" / file.name).exists():
-            continue
-        for case in yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-            yield pytest.param(case, id=f"{file.stem}: {case['name']}")
+    for family in CORPUS:
+        for case in cases_of(family):
+            yield pytest.param(case, id=f"{family}: {case['name']}")
 
 
 def forms() -> list[tuple[Model, Variant]]:
     return [(model, variant) for model in CONTRACT.main_models() for variant in model.variants]
 
 
-def minimal(model: Model, variant: Variant) -> dict[str, Any]:
-    """The first body of the corpus for a form of a model that the service takes."""
-    for file in sorted(BODIES.glob("*.yaml")):
-        for case in yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-            ids = {model.main_id, *model.data.get("aliases", {})}
-            if case["ok"] and case["body"].get("model") in ids and model.variant(case["body"]) is variant:
-                body: dict[str, Any] = copy.deepcopy(case["body"])
-                return body
-    raise AssertionError(f"no valid body for {model.id} {variant.name}")
-
-
-MINIMAL = {(model.id, variant.name): minimal(model, variant) for model, variant in forms()}
+def test_every_form_of_every_model_has_a_body_that_the_service_takes() -> None:
+    assert set(MINIMAL) >= {(model.id, variant.name) for model, variant in forms()}
+    assert set(CORPUS) == {file.stem for file in FAMILIES}
 
 
 @pytest.mark.parametrize("case", list(corpus()))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from corpus import FAMILIES, cases_of
 from lsp import LanguageServer
 from node import node_package
 
@@ -377,16 +377,17 @@ def test_a_long_file_is_quick(editor: Editor, record_property: pytest.RecordProp
     assert time.perf_counter() - began < 5
 
 
-@pytest.mark.parametrize(
-    "file", sorted((Path(__file__).parent / "contract/bodies").glob("*.yaml")), ids=lambda file: file.stem
-)
-def test_no_body_that_the_service_takes_is_refused(file: Path) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_body_that_the_service_takes_is_refused(family: str) -> None:
     """By any editor: every good body of the contract's corpus passes, as a job and with its model in defaults."""
     from jsonschema import Draft7Validator
 
     validator = Draft7Validator(json.loads(SCHEMA.read_text(encoding="utf-8")))
-    cases = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    bodies = [case["body"] for case in cases if case["ok"] and set(case["body"]) <= {"model", "input", "parameters"}]
+    bodies = [
+        case["body"]
+        for case in cases_of(family)
+        if case["ok"] and set(case["body"]) <= {"model", "input", "parameters"}
+    ]
     jobs = {f"job-{index}": body for index, body in enumerate(bodies)}
     assert list(validator.iter_errors({"wanspec": 1, "jobs": jobs})) == []
     for body in bodies[:5]:

@@ -20,13 +20,14 @@ from mock_server.scenario import Fault, Scenario
 from wanspec.artifacts import Artifacts, NotWhole, Unreadable
 from wanspec.client import HttpTransport
 from wanspec.contract import load_contract
+from wanspec.decide import Fetch, GiveUp, decide
 from wanspec.errors import MaybeSent, SettingsError
 from wanspec.event import Accepted, Began, Refused, Result, Stumbled, Succeeded
 from wanspec.job import Job
 from wanspec.report.outcomes import exit_code, outcome_text
 from wanspec.report.progress import LiveLine
 from wanspec.settings import Secret
-from wanspec.task import Fetch, GiveUp, Phase, Policy, decide, evolve, fold
+from wanspec.task import Phase, Policy, evolve, fold
 from wanspec.told import read_limits
 from wanspec.wire import Reply, cancel_request, expires_at, query_request, read_query
 from wanspec.work import Change
@@ -40,15 +41,16 @@ def answered(
 ) -> None:
     """Some calls get another answer, so many times."""
     bench.judges = False  # it has seen another service
-    original, left = bench.service.handle, [times]
+    before, left = bench.reworded, [times]
 
-    def handle(call: Call, now: float) -> Answer:
+    def reworded(call: Call, made: Answer) -> Answer:
+        made = before(call, made)
         if not which(call) or left[0] == 0:
-            return original(call, now)
+            return made
         left[0] -= 1
-        return answer if isinstance(answer, Answer) else answer(original(call, now))
+        return answer if isinstance(answer, Answer) else answer(made)
 
-    bench.service.handle = handle  # type: ignore[method-assign]
+    bench.reworded = reworded
 
 
 def is_list(call: Call) -> bool:
@@ -91,14 +93,14 @@ def said(bench: Bench, outcome: Any) -> str:
 def test_a_list_that_cannot_be_read_ends_the_run(tmp_path: Path, answer: Answer) -> None:
     """The doubt is kept, the other jobs are neither sent nor held up for a day, and the next run goes on."""
     bench = Bench(tmp_path, Scenario(faults=(Fault(on="create", do="lost"),)))
-    original = bench.service.handle
+    plain = bench.reworded
     answered(bench, is_list, answer)
     outcome, took_s = run(bench, spec_text(3))
     assert exit_code(bench.plan, outcome) == 3
     assert "the task list cannot be read: HTTP" in said(bench, outcome)
     assert took_s < 1800.0
     assert len(bench.service.queues.tasks) == 1
-    bench.service.handle = original  # type: ignore[method-assign]
+    bench.reworded = plain
     outcome, _ = run(bench, spec_text(3))
     assert {state.phase for state in outcome.states.values()} == {Phase.DONE}
     assert len(bench.service.queues.tasks) == 3

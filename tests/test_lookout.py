@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from between import Reworded, is_list, is_query
 from direct import Bench, spec_text
 from virtual import EPOCH, run_virtual
 
 from mock_server.answers import Answer, Call
+from mock_server.rules import Rule, Then, When
 from mock_server.scenario import Scenario
 from wanspec.api import Session
 from wanspec.event import Accepted, Progressed
-from wanspec.lookout import TRUST_S
 from wanspec.patience import Policy
 from wanspec.task import Phase
 
@@ -27,22 +28,28 @@ FLASH = "wan2.6-i2v-flash"  # five at once, five a second
 EVEN = Scenario(running_s=(60.0, 260.0), pending_s=(0.0, 0.0))
 
 
-def answering(bench: Bench, change: Callable[[Call, Answer, float], Answer]) -> None:
-    """Change what the service answers: what it might say, its code is not what is tested."""
-    original = bench.service.handle
+def listed_as(word: str) -> Reworded:
+    """A list that shows every task in one status, whatever it is in."""
 
-    def handle(call: Call, now: float) -> Answer:
-        return change(call, original(call, now), now)
+    def reword(call: Call, answer: Answer) -> Answer:
+        if is_list(call) and answer.json is not None:
+            for row in answer.json["data"]:
+                row["status"] = word
+        return answer
 
-    bench.service.handle = handle  # type: ignore[method-assign]
-
-
-def is_list(call: Call) -> bool:
-    return call.method == "GET" and call.path.rstrip("/") == "/api/v1/tasks"
+    return reword
 
 
-def is_query(call: Call) -> bool:
-    return call.method == "GET" and "/tasks/" in call.path
+def asked_pages(bench: Bench) -> list[Call]:
+    """The calls for pages of the list, noted on their way."""
+    pages: list[Call] = []
+
+    def note(call: Call, _: float) -> None:
+        if is_list(call):
+            pages.append(call)
+
+    bench.instead = note
+    return pages
 
 
 def calls(bench: Bench, kind: str) -> int:
@@ -88,58 +95,55 @@ def test_tasks_of_several_models_share_a_page(tmp_path: Path) -> None:
         for index, model in enumerate(models)
     )
     bench = Bench(tmp_path, Scenario(running_s=(150.0, 150.0), pending_s=(0.0, 0.0)))
-    seen: list[Any] = []
-
-    def note(call: Call, answer: Answer, _: float) -> Answer:
-        if is_list(call):
-            seen.append(call.query.get("model_name"))
-        return answer
-
-    answering(bench, note)
+    pages = asked_pages(bench)
     assert done(run_virtual(lambda: bench.run(text)))
-    assert None in seen
+    assert not all("model_name" in page.query for page in pages)
 
 
 @pytest.mark.parametrize("word", ["UNKNOWN", "SOMETHING-NEW", "", "CANCELLED", "FAILED", "SUCCEEDED"])
 def test_a_word_of_the_list_is_never_a_verdict(tmp_path: Path, word: str) -> None:
     """Whatever a row says, the task itself is asked: all are done, none is failed or made again."""
     bench = Bench(tmp_path, EVEN)
-
-    def reword(call: Call, answer: Answer, _: float) -> Answer:
-        if is_list(call) and answer.json is not None:
-            for row in answer.json["data"]:
-                row["status"] = word
-        return answer
-
-    answering(bench, reword)
+    bench.reworded = listed_as(word)
     assert done(run_virtual(lambda: bench.run(spec_text(10, model=FLASH))))
     assert set(bench.tasks_by_fingerprint().values()) == {1}
     assert statistics.mean(late(bench)) < 6.0
 
 
-@pytest.mark.parametrize(
-    "trouble",
-    [
-        Answer(status=502, body=b"<html>502 Bad Gateway</html>", content_type="text/html"),
-        Answer(status=500, json={"code": "InternalError", "message": "x"}), Answer(then="close"),
-        Answer(status=429, json={"code": "Throttling.RateQuota", "message": "x"}),
-        Answer(status=403, json={"code": "AccessDenied", "message": "not for this key"}),
-        Answer(json={"data": "none", "total_page": "many"}), Answer(json={"data": [None, 7, {}], "total_page": 1}),
-        Answer(json={"data": [], "total_page": 0}), Answer(body=b"not json"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_list_that_cannot_be_read_costs_calls_and_nothing_else(tmp_path: Path, trouble: Answer) -> None:
-    """Every page is trouble: the tasks are asked for one by one, within the budget, and all are done as soon as else."""
-    bench = Bench(tmp_path, EVEN)
-    answering(bench, lambda call, answer, _: trouble if is_list(call) else answer)
+def without_a_list(bench: Bench, *, readable: bool = False) -> None:
+    """Tasks are asked for one by one, within the budget, and all are done as soon as else; a list that fails is asked seldom."""
     outcome = run_virtual(lambda: bench.run(spec_text(10, model=FLASH)))
     assert done(outcome)
     assert outcome.halt is None
     assert statistics.mean(late(bench)) < 6.0
     tried = [each.at for each in bench.service.journal if each.kind == "list"]
-    readable = trouble.json is not None and "total_page" in trouble.json and trouble.json["total_page"] != "many"
+    assert tried
     assert readable or len(tried) <= (max(tried) - EPOCH) / 60.0 + 1
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        Then(do="query_4xx_other", status=403, code="AccessDenied", message="not for this key"),
+        *(Then(do=do) for do in ("502", "500", "429", "drop", "garbage", "truncate", "empty")),
+    ],
+    ids=lambda then: then.code or then.do,
+)
+def test_a_list_that_cannot_be_read_costs_calls_and_nothing_else(tmp_path: Path, then: Then) -> None:
+    """Every page is trouble, or empty."""
+    bench = Bench(tmp_path, dataclasses.replace(EVEN, rules=(Rule(when=When(on="list"), then=then),)))
+    without_a_list(bench, readable=then.do == "empty")
+
+
+@pytest.mark.parametrize(
+    ("page", "readable"),
+    [({"data": "none", "total_page": "many"}, False), ({"data": [None, 7, {}], "total_page": 1}, True)],
+    ids=["words", "rows that are none"],
+)
+def test_a_list_in_another_form_costs_calls_and_nothing_else(tmp_path: Path, page: Any, readable: bool) -> None:
+    bench = Bench(tmp_path, EVEN)
+    bench.reworded = lambda call, answer: Answer(json=page) if is_list(call) else answer
+    without_a_list(bench, readable=readable)
 
 
 def query_of(status: str) -> Callable[[Call], Answer]:
@@ -165,11 +169,7 @@ def test_trouble_for_half_an_hour_while_polling_changes_no_task(
     bench = Bench(tmp_path, EVEN, Policy(unreachable_s=7200.0))
     bad_until = EPOCH + 1800.0
 
-    def spoil(call: Call, answer: Answer, now: float) -> Answer:
-        return trouble(call) if (is_query(call) or is_list(call)) and now < bad_until else answer
-
-    answering(bench, spoil)
-    bench.judges = False
+    bench.instead = lambda call, now: trouble(call) if (is_query(call) or is_list(call)) and now < bad_until else None
     outcome = run_virtual(lambda: bench.run(spec_text(3, model=FLASH)))
     assert done(outcome)
     assert len(bench.service.queues.tasks) == 3
@@ -181,11 +181,7 @@ def test_trouble_for_half_an_hour_while_polling_changes_no_task(
 def test_both_spellings_of_cancelled_end_a_task(tmp_path: Path, word: str) -> None:
     """Shown by the list, confirmed by a query: the job has failed as cancelled and is not submitted again."""
     bench = Bench(tmp_path, EVEN)
-
-    def cancelled(call: Call, answer: Answer, _: float) -> Answer:
-        return query_of(word)(call) if is_query(call) else answer
-
-    answering(bench, cancelled)
+    bench.reworded = lambda call, answer: query_of(word)(call) if is_query(call) else answer
     outcome = run_virtual(lambda: bench.run(spec_text(3, model=FLASH)))
     assert {state.error.code for state in outcome.states.values() if state.error} == {"Canceled"}
     assert len(bench.service.queues.tasks) == 3
@@ -194,17 +190,10 @@ def test_both_spellings_of_cancelled_end_a_task(tmp_path: Path, word: str) -> No
 def test_a_list_that_is_stuck_is_found_out(tmp_path: Path) -> None:
     """A list that shows every task as running for ever: each is asked for itself after a while, then the list is left alone."""
     bench = Bench(tmp_path, EVEN)
-
-    def stuck(call: Call, answer: Answer, _: float) -> Answer:
-        if is_list(call) and answer.json is not None:
-            for row in answer.json["data"]:
-                row["status"] = "RUNNING"
-        return answer
-
-    answering(bench, stuck)
+    bench.reworded = listed_as("RUNNING")
     assert done(run_virtual(lambda: bench.run(spec_text(20, model=FLASH))))
     first, rest = late(bench)[:5], late(bench)[5:]
-    assert max(first) < TRUST_S + 20.0
+    assert max(first) < 140.0  # two minutes, which TRUST_S is, and a look
     assert statistics.mean(rest[5:]) < 6.0
     pages = [each.at for each in bench.service.journal if each.kind == "list"]
     ends = max(task.ended_at or 0.0 for task in bench.service.queues.tasks.values())
@@ -213,24 +202,17 @@ def test_a_list_that_is_stuck_is_found_out(tmp_path: Path) -> None:
 
 def test_an_old_task_behind_many_rows_is_asked_for_itself(tmp_path: Path) -> None:
     """One task of hours beside hundreds that come and go: its pages would cost more than its query."""
-    bench = Bench(tmp_path, Scenario(running_s=(20.0, 20.0), pending_s=(0.0, 0.0)))
-    original = bench.service.maker.make
-
-    def slow_first(*args: Any, **kwargs: Any) -> Any:
-        task = original(*args, **kwargs)
-        return dataclasses.replace(task, running_s=2500.0) if task.number == 1 else task
-
-    bench.service.maker.make = slow_first  # type: ignore[method-assign]  # the service may be slow; its code is not tested
-    most_pages: list[int] = []
-
-    def note(call: Call, answer: Answer, _: float) -> Answer:
-        if is_list(call):
-            most_pages.append(int(call.query["page_no"]))
-        return answer
-
-    answering(bench, note)
+    slow_first = Rule(when=When(on="task", nth=(1,)), then=Then(do="delay", delay_s=2480.0))
+    bench = Bench(tmp_path, Scenario(running_s=(20.0, 20.0), pending_s=(0.0, 0.0), rules=(slow_first,)))
+    pages = asked_pages(bench)
     assert done(run_virtual(lambda: bench.run(spec_text(400, model=FLASH))))
-    assert max(most_pages) <= 2
+    assert max(int(page.query["page_no"]) for page in pages) <= 2
+    first, *others = sorted(bench.service.queues.tasks.values(), key=lambda task: task.number)
+    assert (
+        (first.ended_at or 0.0) - first.created_at
+        > 2400.0
+        > max((task.ended_at or 0.0) - task.created_at for task in others)
+    )
     assert bench.refused == 0
 
 
@@ -268,15 +250,7 @@ def test_what_one_run_has_learned_the_next_one_knows(tmp_path: Path) -> None:
 
 def test_tasks_of_a_run_before_are_looked_up_together(tmp_path: Path) -> None:
     """A run that was stopped with sixty tasks out: the next one counts them as ours and reads pages for them."""
-    wide = {"async_user_concurrency_limit": 60, "request_limit": 60, "request_limit_period": 1}
     bench = Bench(tmp_path, dataclasses.replace(EVEN, running_limit=60, submit_per_s=60.0))
-
-    def tell(call: Call, answer: Answer, _: float) -> Answer:
-        if call.path.endswith("/quotas"):
-            return Answer(json={"data": [{"model": FLASH, "model_limit": wide}]})
-        return answer
-
-    answering(bench, tell)
 
     async def stop_soon(session: Session) -> None:
         while sum(isinstance(change.event, Accepted) for change in bench.changes) < 60:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import corpus
 import pytest
-import yaml
+from corpus import FAMILIES, first_taken
 from jsonschema import Draft202012Validator
 from referencing import Registry
 from referencing.jsonschema import DRAFT202012
@@ -27,7 +28,6 @@ CONTRACT = load_contract()
 CHECKER = Checker(CONTRACT)
 DOCUMENT = openapi(CONTRACT)
 ROOT = Path(__file__).parent.parent
-FILES = sorted((ROOT / "tests/contract/bodies").glob("*.yaml"))
 REGISTRY = Registry().with_resource("urn:document", DRAFT202012.create_resource(DOCUMENT))
 QUICK = Scenario(pending_s=(10.0, 10.0), running_s=(10.0, 10.0))
 BEARER = {"authorization": "Bearer sk-x"}
@@ -45,10 +45,9 @@ def body_schema(path: str) -> Draft202012Validator:
     return schema_at("paths", BASE + path, "post", "requestBody", "content", "application/json", "schema")
 
 
-@cache
-def cases_of(file: Path) -> list[dict[str, Any]]:
-    cases: list[dict[str, Any]] = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
-    return [case for case in cases if CONTRACT.model(str(case["body"].get("model"))) is not None]
+def cases_of(family: str) -> list[dict[str, Any]]:
+    """The cases of a family whose model there is."""
+    return [case for case in corpus.cases_of(family) if CONTRACT.model(str(case["body"].get("model"))) is not None]
 
 
 # ---- the document
@@ -126,10 +125,10 @@ def is_refused(body: dict[str, Any]) -> bool:
     )
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_a_body_of_the_corpus_is_taken_or_refused_as_the_contract_does(file: Path) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_body_of_the_corpus_is_taken_or_refused_as_the_contract_does(family: str) -> None:
     """Bodies marked ok are valid at every path of their model; others are not, where the fault is not one of an x- keyword."""
-    for case in cases_of(file):
+    for case in cases_of(family):
         refused = is_refused(case["body"])
         assert not (case["ok"] and refused), case["name"]
         for path in CONTRACT.models[case["body"]["model"]].paths:
@@ -139,21 +138,12 @@ def test_a_body_of_the_corpus_is_taken_or_refused_as_the_contract_does(file: Pat
 
 def test_bodies_with_plain_faults_are_many() -> None:
     """The test above is not idle: each code that plain JSON Schema can say stands behind many refusals."""
-    refused = [case for file in FILES for case in cases_of(file) if not case["ok"] and is_refused(case["body"])]
+    refused = [case for family in FAMILIES for case in cases_of(family) if not case["ok"] and is_refused(case["body"])]
     codes = [problem["code"] for case in refused for problem in case["problems"]]
     assert all(codes.count(code) >= 20 for code in ("W102", "W103", "W104", "W106", "W107"))
 
 
-def bodies() -> dict[tuple[str, str], dict[str, Any]]:
-    """For each form of each model the first body of the corpus that the service takes."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for case in (case for file in FILES for case in cases_of(file) if case["ok"] and not is_refused(case["body"])):
-        model = CONTRACT.models[case["body"]["model"]]
-        found.setdefault((model.main_id, model.variant(case["body"]).name), case["body"])
-    return found
-
-
-BODIES = bodies()
+BODIES = first_taken()
 EACH_FORM = pytest.mark.parametrize(
     "body", [pytest.param(body, id=" ".join(key).strip()) for key, body in BODIES.items()]
 )

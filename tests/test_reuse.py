@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from between import Instead
 from direct import Bench
 from virtual import run_virtual
 
-from mock_server.answers import Answer, Call
+from mock_server.answers import Answer
 from mock_server.scenario import Scenario
 from wanspec.event import Began
 from wanspec.task import Phase
 
 ORIGIN = "http://127.0.0.1:1"
 HOUR_S = 3600.0
+UNREADABLE = "InvalidParameter.DataInspection"
 
 
 def text(*names: str, model: str = "wan2.6-i2v-flash") -> str:
@@ -51,6 +53,12 @@ def addresses(bench: Bench) -> set[str]:
     return {task.body["input"]["audio_url"] for task in bench.service.queues.tasks.values()}
 
 
+def refusing(what: str) -> Instead:
+    """A service that refuses at the door every body in which something stands: rules of the mock read prompts only."""
+    answer = Answer(status=400, json={"code": UNREADABLE, "message": "The media format is not supported or incorrect."})
+    return lambda call, _: answer if what.encode() in call.body else None
+
+
 @pytest.mark.parametrize(
     ("later_s", "times"), [(0.0, 1), (40 * HOUR_S, 1), (46.9 * HOUR_S, 1), (47.1 * HOUR_S, 2), (50 * HOUR_S, 2)]
 )
@@ -79,24 +87,19 @@ def test_another_content_under_the_same_name_is_another_upload(bench: Bench, tmp
 def test_an_address_that_the_task_cannot_read_is_made_anew(bench: Bench) -> None:
     """The service has lost the file before its time: the task fails unbilled, the file is uploaded, the job is done."""
     assert done(run_virtual(lambda: bench.run(text("one"))))
-    bench.service.results._uploads.clear()
+    assert uploads(bench) == 1
+    bench.service.reset()
     outcome = run_virtual(lambda: bench.run(text("one", "two")))
     assert done(outcome)
     assert outcome.submits == 2
-    assert uploads(bench) == 2
-    assert bench.service.bill()["succeeded"] == 2
+    assert uploads(bench) == 1
+    assert bench.service.bill()["succeeded"] == 1
 
 
 def test_an_address_that_is_refused_at_the_door_is_made_anew(bench: Bench) -> None:
     assert done(run_virtual(lambda: bench.run(text("one"))))
     (stale,) = addresses(bench)
-    original = bench.service.handle
-    refusal = {"code": "InvalidParameter.DataInspection", "message": "The media format is not supported or incorrect."}
-
-    def strict(call: Call, now: float) -> Answer:
-        return Answer(status=400, json=refusal) if stale.encode() in call.body else original(call, now)
-
-    bench.service.handle = strict  # type: ignore[method-assign]  # what the service might say; its code is not what is tested
+    bench.instead = refusing(stale)
     outcome = run_virtual(lambda: bench.run(text("one", "two", "three")))
     assert done(outcome)
     assert uploads(bench) == 2
@@ -104,15 +107,9 @@ def test_an_address_that_is_refused_at_the_door_is_made_anew(bench: Bench) -> No
 
 def test_a_file_that_the_service_cannot_read_is_no_endless_loop(bench: Bench) -> None:
     """Uploaded in this run and refused all the same: the job has failed, after one upload and one submit."""
-    original = bench.service.handle
-    refusal = {"code": "InvalidParameter.DataInspection", "message": "The media format is not supported or incorrect."}
-
-    def strict(call: Call, now: float) -> Answer:
-        return Answer(status=400, json=refusal) if b"oss://" in call.body else original(call, now)
-
-    bench.service.handle = strict  # type: ignore[method-assign]  # what the service might say; its code is not what is tested
+    bench.instead = refusing("oss://")
     outcome = run_virtual(lambda: bench.run(text("one")))
-    assert [state.error.code for state in outcome.states.values() if state.error] == [refusal["code"]]
+    assert [state.error.code for state in outcome.states.values() if state.error] == [UNREADABLE]
     assert sum(isinstance(change.event, Began) for change in bench.changes) == 1
     again = run_virtual(lambda: bench.run(text("one", "two")))
     assert again.submits == 0
@@ -122,13 +119,7 @@ def test_a_file_that_the_service_cannot_read_is_no_endless_loop(bench: Bench) ->
 
 def test_a_refused_address_of_the_web_is_the_users_to_mend(bench: Bench) -> None:
     """No upload is behind it: nothing is tried anew."""
-    original = bench.service.handle
-    refusal = {"code": "InvalidParameter.DataInspection", "message": "x"}
-
-    def strict(call: Call, now: float) -> Answer:
-        return Answer(status=400, json=refusal) if b"example.com" in call.body else original(call, now)
-
-    bench.service.handle = strict  # type: ignore[method-assign]  # what the service might say; its code is not what is tested
+    bench.instead = refusing("example.com")
     spec = (
         "wanspec: 1\njobs:\n  a: {model: wan2.6-i2v-flash, input: {prompt: x, img_url: 'https://example.com/a.png'}}\n"
     )

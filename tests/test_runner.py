@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import itertools
 import json
 import wave
 from pathlib import Path
-from typing import Any
 
 import pytest
 from direct import Bench, spec_text
 from PIL import Image
 from virtual import EPOCH, run_virtual
 
-from mock_server.answers import Answer
+from mock_server.answers import Answer, Call
+from mock_server.rules import Rule, Then, When
 from mock_server.scenario import Fault, Scenario
 from wanspec.api import Session
 from wanspec.contract import Retry
@@ -63,10 +64,8 @@ def test_equal_jobs_cost_one_submit_and_both_get_their_file(tmp_path: Path) -> N
 @pytest.mark.parametrize(("model", "limit"), [("wan2.2-i2v-plus", 2), ("wan2.6-i2v-flash", 5), ("wan2.6-i2v-us", 1)])
 def test_live_tasks_never_exceed_the_limit_of_the_model(tmp_path: Path, model: str, limit: int) -> None:
     """At most `running` tasks are open at the service at any time, and the limit is used."""
-    bench = Bench(tmp_path, Scenario(running_limit=50))
-    answer = bench.service.handle
-    told = Answer(status=404, json={"code": "NotFound", "message": "Request path not found."})
-    bench.service.handle = lambda call, now: told if call.path.endswith(("/quotas", "/limits")) else answer(call, now)  # type: ignore[method-assign]
+    untold = Rule(when=When(on="quota"), then=Then(do="query_4xx_other", status=404, code="NotFound"))
+    bench = Bench(tmp_path, Scenario(running_limit=50, rules=(untold,)))
     region = "region: virginia\n" if model.endswith("-us") else ""
     live: set[str] = set()
     peak = 0
@@ -403,15 +402,13 @@ def test_an_answer_with_half_a_character_is_kept(tmp_path: Path) -> None:
     """A prompt that the service cuts inside an emoji: the task is recorded and fetched, nothing hangs."""
     bench = Bench(tmp_path)
     text = spec_text(1).replace("cat number 0", "a cat 🐈")
-    original = bench.service.handle
 
-    def cut(call: Any, now: float) -> Any:
-        answer = original(call, now)
+    def cut(call: Call, answer: Answer) -> Answer:
         if isinstance(answer.json, dict) and "video_url" in answer.json.get("output", {}):
             answer.json["output"]["orig_prompt"] = "a cat \ud83d"
         return answer
 
-    bench.service.handle = cut  # type: ignore[method-assign]  # what the service might say; its code is not what is tested
+    bench.reworded = cut
     outcome = run_virtual(lambda: bench.run(text))
     assert [state.phase for state in outcome.states.values()] == [Phase.DONE]
 
@@ -477,20 +474,12 @@ def test_an_output_that_a_person_has_edited_is_left_alone(tmp_path: Path) -> Non
 
 def test_a_list_that_is_refused_is_no_evidence(tmp_path: Path) -> None:
     """When the task list cannot be read for this key, the run ends with that; the searches are not spent."""
-    bench = Bench(tmp_path, Scenario(faults=(Fault(on="create", do="lost"),)))
-    original = bench.service.handle
-
-    def refusing(call: Any, now: float) -> Any:
-        if call.path.rstrip("/").endswith("/tasks"):
-            return Answer(
-                status=401, json={"code": "InvalidApiKey", "message": "Invalid API-key provided.", "request_id": "r"}
-            )
-        return original(call, now)
-
-    bench.service.handle = refusing  # type: ignore[method-assign]  # what the service might say; its code is not what is tested
+    scenario = Scenario(faults=(Fault(on="create", do="lost"),))
+    refusing = Rule(when=When(on="list"), then=Then(do="key_invalid"))
+    bench = Bench(tmp_path, dataclasses.replace(scenario, rules=(refusing,)))
     outcome = run_virtual(lambda: bench.run(spec_text(1)))
     assert exit_code(bench.plan, outcome) == 3
-    bench.service.handle = original  # type: ignore[method-assign]
+    bench.service.scenario = dataclasses.replace(scenario, faults=())
     outcome = run_virtual(lambda: bench.run(spec_text(1)))
     assert [state.phase for state in outcome.states.values()] == [Phase.DONE]
     assert len(bench.service.queues.tasks) == 1

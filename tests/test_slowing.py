@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from between import Instead, is_quota
 from direct import Bench, spec_text
 from virtual import EPOCH, run_virtual
 
 from mock_server.answers import Answer, Call
+from mock_server.rules import Rule, Then, When
 from mock_server.scenario import Fault, Scenario
 from wanspec.api import Session
 from wanspec.event import Accepted, Began
@@ -24,31 +25,11 @@ from wanspec.told import read_limits
 from wanspec.wire import Reply
 
 FLASH = "wan2.6-i2v-flash"  # five at once, five a second
-THROTTLED = {"code": "Throttling.RateQuota", "message": "Requests rate limit exceeded, please try again later."}
 QUICK = Scenario(running_s=(30.0, 30.0), pending_s=(0.0, 0.0))
 
 
-def answering(bench: Bench, when: Callable[[Call, float], Answer | None]) -> None:
-    """Let the service answer some calls in another way: what it might say, its code is not what is tested."""
-    original = bench.service.handle
-
-    def handle(call: Call, now: float) -> Answer:
-        return when(call, now) or original(call, now)
-
-    bench.service.handle = handle  # type: ignore[method-assign]
-
-
-def throttled(retry_after: str | None = None) -> Answer:
-    headers = {"Retry-After": retry_after} if retry_after else {}
-    return dataclasses.replace(Answer(status=429, json=THROTTLED), headers=_lower(headers))
-
-
-def _lower(headers: dict[str, str]) -> Any:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def is_submit(call: Call) -> bool:
-    return call.method == "POST" and "/services/" in call.path
+#: the service does not tell its limits: the contract's numbers stand until it complains
+UNTOLD = Rule(when=When(on="quota"), then=Then(do="query_4xx_other", status=404, code="NotFound"))
 
 
 def begun(bench: Bench) -> list[float]:
@@ -80,22 +61,18 @@ def done(outcome: Any) -> bool:
 
 def test_a_storm_of_429_halves_what_is_under_way_and_it_grows_back(tmp_path: Path) -> None:
     """A service that takes two at once where the contract says five: found out, kept to, tried again later."""
-    bench = Bench(tmp_path, QUICK)
-    refused: list[float] = []
+    wide = dataclasses.replace(QUICK, rules=(UNTOLD,))
+    bench = Bench(tmp_path, dataclasses.replace(wide, reject_over_running=True, running_limit=2))
 
-    def two_at_most(call: Call, now: float) -> Answer | None:
-        bench.service.queues.advance(now)
-        live = sum(not task.is_over for task in bench.service.queues.tasks.values())
-        if not is_submit(call) or live < 2 or now > EPOCH + 200:
-            return None
-        refused.append(now)
-        return throttled()
+    async def widen(_: Session) -> None:
+        await asyncio.sleep(200.0)
+        bench.service.scenario = wide
 
-    answering(bench, two_at_most)
-    outcome = run_virtual(lambda: bench.run(spec_text(40, model=FLASH)))
+    outcome = run_virtual(lambda: bench.run(spec_text(40, model=FLASH), while_running=widen))
     assert done(outcome)
     assert set(bench.tasks_by_fingerprint().values()) == {1}
-    assert len(refused) <= 20
+    refused = [each.at for each in bench.service.journal if each.kind == "create" and each.status == 429]
+    assert 1 <= len(refused) <= 20
     assert peak_between(bench, EPOCH, EPOCH + 199) == 2
     assert peak_between(bench, EPOCH + 300, EPOCH + 900) == 5
     # a person who sees it wait is told why, and not at every wait
@@ -121,23 +98,16 @@ def test_without_complaints_nothing_is_cut(tmp_path: Path) -> None:
 
 def test_retry_after_is_kept_by_every_job_of_the_model(tmp_path: Path) -> None:
     """One job is told to come again in forty seconds: none of its model is submitted meanwhile, another model is."""
-    bench = Bench(tmp_path, QUICK)
-    told: list[float] = []
-
-    def once(call: Call, now: float) -> Answer | None:
-        if is_submit(call) and FLASH.encode() in call.body and len(bench.service.queues.tasks) >= 2 and not told:
-            told.append(now)
-            return throttled("40")
-        return None
-
-    answering(bench, once)
+    later = Rule(when=When(on="create", model=FLASH, nth=(3,)), then=Then(do="429", retry_after_s=40.0))
+    bench = Bench(tmp_path, dataclasses.replace(QUICK, rules=(later,)))
     text = spec_text(8, model=FLASH) + spec_text(3, model="wanx2.1-t2i-turbo").partition("jobs:\n")[2].replace(
         "job", "x"
     )
     assert done(run_virtual(lambda: bench.run(text)))
     made = [(task.model, task.created_at) for task in bench.service.queues.tasks.values()]
-    assert not [at for model, at in made if model == FLASH and told[0] < at < told[0] + 39.9]
-    assert [at for model, at in made if model != FLASH and told[0] < at < told[0] + 39.9]
+    (told,) = [each.at for each in bench.service.journal if each.fault]
+    assert not [at for model, at in made if model == FLASH and told < at < told + 39.9]
+    assert [at for model, at in made if model != FLASH and told < at < told + 39.9]
 
 
 @pytest.mark.parametrize("do", ["lost_502", "lost_500", "lost"])
@@ -175,31 +145,26 @@ def test_a_network_that_is_away_cuts_nothing(tmp_path: Path) -> None:
 
 def test_a_pause_asked_for_while_polling_holds_all_queries(tmp_path: Path) -> None:
     """429 with Retry-After on one query: no query of the account for so long, and no task is changed by it."""
-    bench = Bench(tmp_path, dataclasses.replace(QUICK, running_s=(60.0, 120.0)))
-    told: list[float] = []
-
-    def once(call: Call, now: float) -> Answer | None:
-        if call.method == "GET" and "/tasks/" in call.path and not told:
-            told.append(now)
-            return throttled("30")
-        return None
-
-    answering(bench, once)
+    later = Rule(when=When(on="poll", nth=(1,)), then=Then(do="429", retry_after_s=30.0))
+    bench = Bench(tmp_path, dataclasses.replace(QUICK, running_s=(60.0, 120.0), rules=(later,)))
     assert done(run_virtual(lambda: bench.run(spec_text(8, model=FLASH))))
     asked = [each.at for each in bench.service.journal if each.kind in ("poll", "list")]
-    assert told
-    assert [at for at in asked if told[0] + 29.8 < at < told[0] + 40.0]
-    assert not [at for at in asked if told[0] + 0.2 < at < told[0] + 29.8]
+    (told,) = [each.at for each in bench.service.journal if each.fault]
+    assert [at for at in asked if told + 29.8 < at < told + 40.0]
+    assert not [at for at in asked if told + 0.2 < at < told + 29.8]
 
 
 # ---- limits from the service
 
 
-def quotas(path: str, running: int | None, requests: int, period_s: int = 1) -> Callable[[Call, float], Answer | None]:
-    """A service that tells the limits of the model it is asked for, at one of the two documented paths."""
+def quotas(path: str, running: int | None, requests: int, period_s: int = 1) -> Instead:
+    """A service that tells the limits of the model it is asked for, at one of the two documented paths.
+
+    The mock tells, for every second, the limits that it keeps itself; these are told for any span, and kept by nobody but us.
+    """
 
     def answer(call: Call, _: float) -> Answer | None:
-        if not call.path.endswith(("/quotas", "/models/limits")):
+        if not is_quota(call):
             return None
         if call.path.rstrip("/") != f"/api/v1{path}":
             return Answer(status=404, json={"code": "NotFound", "message": "Request path not found."})
@@ -218,11 +183,11 @@ def test_limits_that_the_service_tells_are_used_and_kept_for_an_hour(tmp_path: P
     tell = quotas(path, 3, 60, 60)
 
     def counted(call: Call, now: float) -> Answer | None:
-        if call.path.endswith(("/quotas", "/limits")):
+        if is_quota(call):
             asked.append(call.path)
         return tell(call, now)
 
-    answering(bench, counted)
+    bench.instead = counted
     assert done(run_virtual(lambda: bench.run(spec_text(9, model=FLASH))))
     assert peak_between(bench, EPOCH, EPOCH + 900) == 3
     assert min(b - a for a, b in itertools.pairwise(begun(bench))) >= 1.0 - 1e-6
@@ -239,34 +204,46 @@ def test_limits_that_the_service_tells_are_used_and_kept_for_an_hour(tmp_path: P
 def test_a_wider_limit_is_used_and_never_beyond_what_the_user_said(tmp_path: Path) -> None:
     wide = Bench(tmp_path / "wide", QUICK)
     wide.service.scenario = dataclasses.replace(QUICK, running_limit=50, submit_per_s=50.0)
-    answering(wide, quotas("/quotas", 8, 10))
+    wide.instead = quotas("/quotas", 8, 10)
     assert done(run_virtual(lambda: wide.run(spec_text(16, model=FLASH))))
     assert peak_between(wide, EPOCH, EPOCH + 900) == 8
     capped = Bench(tmp_path / "capped", QUICK)
     capped.settings = dataclasses.replace(capped.settings, concurrency=2)
-    answering(capped, quotas("/quotas", 8, 10))
+    capped.instead = quotas("/quotas", 8, 10)
     assert done(run_virtual(lambda: capped.run(spec_text(6, model=FLASH))))
     assert peak_between(capped, EPOCH, EPOCH + 900) == 2
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        Answer(status=404, json={"code": "NotFound", "message": "x"}), Answer(status=401, json={"code": "InvalidApiKey"}),
-        Answer(status=502, body=b"<html>", content_type="text/html"), Answer(json={"data": "soon"}), Answer(then="close"),
-        Answer(json={"data": [{"model": FLASH, "model_limit": {"request_limit": 0, "async_user_concurrency_limit": 0}}]}),
-        Answer(json={"data": [1, None, {"model": 7}]}), Answer(body=b"not json"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_limits_that_cannot_be_had_are_no_trouble(tmp_path: Path, answer: Answer) -> None:
-    """Whatever the answer is, the contract's numbers stand and the run is as it would be."""
-    bench = Bench(tmp_path, QUICK)
-    answering(bench, lambda call, _: answer if call.path.endswith(("/quotas", "/limits")) else None)
+def use_contract(bench: Bench) -> None:
+    """A run that has not been told any limit keeps to the contract's."""
     outcome = run_virtual(lambda: bench.run(spec_text(7, model=FLASH)))
     assert done(outcome)
     assert outcome.halt is None
     assert peak_between(bench, EPOCH, EPOCH + 900) == 5
+
+
+@pytest.mark.parametrize(
+    "then",
+    [UNTOLD.then, Then(do="key_invalid"), *(Then(do=do) for do in ("429", "500", "502", "garbage", "truncate", "drop", "reset"))],
+    ids=lambda then: then.code or then.do,
+)  # fmt: skip
+def test_limits_that_cannot_be_had_are_no_trouble(tmp_path: Path, then: Then) -> None:
+    """Whatever becomes of the question, the contract's numbers stand and the run is as it would be."""
+    use_contract(Bench(tmp_path, dataclasses.replace(QUICK, rules=(Rule(when=When(on="quota"), then=then),))))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "soon", [1, None, {"model": 7}],
+        [{"model": FLASH, "model_limit": {"request_limit": 0, "async_user_concurrency_limit": 0}}],
+    ],
+    ids=["a word", "rows that are none", "nothing allowed"],
+)  # fmt: skip
+def test_limits_in_another_form_are_no_trouble(tmp_path: Path, data: Any) -> None:
+    bench = Bench(tmp_path, QUICK)
+    bench.instead = lambda call, _: Answer(json={"data": data}) if is_quota(call) else None
+    use_contract(bench)
 
 
 def test_a_run_without_submits_does_not_ask_for_limits(tmp_path: Path) -> None:

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from direct import small_file
 
 from wanspec.artifacts import Artifacts, NotWhole
+from wanspec.event import SavedFile
 
 
 async def chunks_of(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-def receive(store: Artifacts, data: bytes, *, offset: int = 0) -> object:
+def receive(store: Artifacts, data: bytes, *, offset: int = 0) -> SavedFile:
     return asyncio.run(store.receive("w1:k", "0.png", chunks_of(data), offset=offset, size_bytes=len(data)))
 
 
@@ -58,3 +63,30 @@ def test_a_download_that_another_process_has_in_hand(tmp_path: Path) -> None:
         with pytest.raises(NotWhole, match="another process is downloading it"):
             receive(store, data)
         assert part.read_bytes() == data[:100]
+
+
+def test_two_processes_that_place_one_result_at_once(tmp_path: Path) -> None:
+    """Neither stumbles over the temporary files of the other, and the file and its sidecar are whole."""
+    store, data = Artifacts(tmp_path / "artifacts", tmp_path), small_file("png")
+    saved = receive(store, data)
+    start = threading.Barrier(4)
+
+    def place(who: int) -> None:
+        mine = Artifacts(tmp_path / "artifacts", tmp_path)
+        for nth in range(100):
+            with suppress(threading.BrokenBarrierError):  # somebody else has stumbled, and says so
+                start.wait(20.0)
+            # The sidecars differ, as they do when one run has followed the other's task: each is written.
+            try:
+                mine.place("w1:k", saved, f"outputs/{nth}.png", {"who": who, "file": {"sha256": saved.sha256}})
+            except BaseException:
+                start.abort()
+                raise
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(place, who) for who in range(4)]:
+            done.result(60.0)
+    outputs = tmp_path / "outputs"
+    assert len(list(outputs.iterdir())) == 200
+    assert {path.read_bytes() for path in outputs.glob("*.png")} == {data}
+    assert {json.loads(path.read_bytes())["who"] for path in outputs.glob("*.json")} <= set(range(4))

@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -198,23 +198,19 @@ class Artifacts:
         note = target.with_name(target.name + ".json")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
-                raise OutputTaken(f"{output} is a directory", hint="move it away, then run again")
-            if target.exists():
-                digest = _digest(target)
-                if digest != file.sha256:
-                    if digest != _noted_digest(note):
-                        what = "was changed since" if note.exists() else "was not made by wanspec"
-                        raise OutputTaken(f"{output} exists and {what}", hint="move it away, then run again")
+            with _alone(target.parent):
+                if target.is_dir():
+                    raise OutputTaken(f"{output} is a directory", hint="move it away, then run again")
+                if target.exists():
+                    digest = _digest(target)
+                    if digest != file.sha256:
+                        if digest != _noted_digest(note):
+                            what = "was changed since" if note.exists() else "was not made by wanspec"
+                            raise OutputTaken(f"{output} exists and {what}", hint="move it away, then run again")
+                        self._link(source, target)
+                else:
                     self._link(source, target)
-            else:
-                self._link(source, target)
-            text = json.dumps({"sidecar": SIDECAR_FORMAT, **sidecar}, ensure_ascii=False, indent=2) + "\n"
-            data = text.encode("utf-8", "backslashreplace")  # a reply may end in half a character
-            if not note.exists() or note.read_bytes() != data:
-                temporary = note.with_name(note.name + ".part")
-                temporary.write_bytes(data)
-                temporary.replace(note)
+                self._note(note, {"sidecar": SIDECAR_FORMAT, **sidecar})
         except OSError as error:
             if error.errno in _NO_PLACE:
                 raise _disk_error(error, target) from error
@@ -234,6 +230,14 @@ class Artifacts:
             raise Moved(
                 f"{self.root.parent} is not there any more", hint="run the same command where it is now; it goes on"
             )
+
+    def _note(self, note: Path, sidecar: Mapping[str, Any]) -> None:
+        text = json.dumps(sidecar, ensure_ascii=False, indent=2) + "\n"
+        data = text.encode("utf-8", "backslashreplace")  # a reply may end in half a character
+        if not note.exists() or note.read_bytes() != data:
+            temporary = note.with_name(note.name + ".part")
+            temporary.write_bytes(data)
+            temporary.replace(note)
 
     def _link(self, source: Path, target: Path) -> None:
         temporary = target.with_name(target.name + ".part")
@@ -268,6 +272,23 @@ def _own(part: Path) -> Iterator[BinaryIO]:
         if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
             raise NotWhole("another process has gone on with it")
         yield file
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Nobody else places results in a folder meanwhile: two runs at once would rename each other's temporary files."""
+    try:
+        import fcntl
+    except ImportError:  # Windows; see `_own`
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system that knows no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def verify(path: Path, suffix: str) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from between import Instead, Reworded, as_it_is, nobody
 from virtual import VirtualClock
 
 from mock_server.answers import Answer, Call
@@ -33,7 +34,7 @@ from wanspec.task import Policy
 from wanspec.wire import Reply, Request
 from wanspec.work import Change, Outcome, Slowed
 
-__all__ = ["Bench", "Crash", "DirectTransport", "spec_text"]
+__all__ = ["Bench", "Crash", "DirectTransport", "FaultyLedger", "spec_text"]
 
 LATENCY_S = 0.05
 
@@ -57,6 +58,8 @@ class DirectTransport:
         self.timeout_s = timeout_s
         self.clock = clock
         self.refused = 0
+        self.instead: Instead = nobody
+        self.reworded: Reworded = as_it_is
         self.fault: Callable[[str, int], str] = lambda kind, nth: ""
         self.counts: dict[str, int] = {}
 
@@ -77,22 +80,24 @@ class DirectTransport:
     async def _handle(self, request: Request) -> Reply:
         await asyncio.sleep(LATENCY_S)
         headers = {name.lower(): value for name, value in request.headers.items()} | {"authorization": "Bearer sk-test"}
-        answer = self.service.handle(
-            Call(
-                method=request.method,
-                path="/api/v1" + request.path,
-                query=request.query,
-                headers=headers,
-                body=request.body,
-            ),
-            self.clock.true_now(),
+        now = self.clock.true_now()
+        call = Call(
+            method=request.method,
+            path="/api/v1" + request.path,
+            query=request.query,
+            headers=headers,
+            body=request.body,
         )
-        date = {"date": formatdate(self.clock.true_now(), usegmt=True)}
+        answer = self._answer(call, now)
+        headers = {"date": formatdate(now, usegmt=True)} | {name.lower(): text for name, text in answer.headers.items()}
         self.refused += answer.status == 429
         await asyncio.sleep(LATENCY_S)
         if answer.then:
             raise MaybeSent("the connection was closed")
-        return Reply(status=answer.status, headers=date | dict(answer.headers), body=_bytes(answer))
+        return Reply(status=answer.status, headers=headers, body=_bytes(answer))
+
+    def _answer(self, call: Call, now: float) -> Answer:
+        return self.instead(call, now) or self.reworded(call, self.service.handle(call, now))
 
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
         await self._trouble("before_upload")
@@ -104,7 +109,7 @@ class DirectTransport:
         await self._trouble("before_download")
         parts = urlsplit(url)
         call = Call(method="GET", path=parts.path, query=dict(parse_qsl(parts.query)))
-        answer = self.service.handle(call, self.clock.true_now())
+        answer = self._answer(call, self.clock.true_now())
         if answer.then == "close":
             raise MaybeSent("the connection was closed")
         data = small_file(answer.picture.format) if answer.picture else _bytes(answer)
@@ -186,8 +191,11 @@ class Bench:
         self.refused = 0
         self.changes: list[Change] = []
         self.slowed: list[Slowed] = []
-        #: whether the judge of clients has seen what the runner saw: not where a test changes answers on their way
+        #: whether the judge of clients has seen what the runner saw: not where answers are changed on their way
         self.judges = True
+        #: what is said in the place of the mock, and what becomes of its words: for what no scenario can say
+        self.instead: Instead = nobody
+        self.reworded: Reworded = as_it_is
         self.plan: Plan
         self._loaded: dict[str, Loaded] = {}
 
@@ -211,6 +219,7 @@ class Bench:
         """One life of a process: open, plan, run, close. A Crash leaves everything as it is."""
         ledger = await SqliteLedger.open(self.settings.home / "ledger.db", self.settings.origin)
         transport = DirectTransport(self.service, self.clock, timeout_s=self.settings.policy.http_timeout_s)
+        transport.instead, transport.reworded = self.instead, self.reworded
         try:
             session = Session(self.settings, self.load(text), ledger)
             self.plan = await session.plan()

@@ -8,7 +8,7 @@
     frozen.doubled, frozen.limits()
 
 An aimed freeze needs luck: the ledger is watched, the process is stopped at the first sight of an intent, and when the mock has
-seen no POST a moment later the aim was good. `launcher` starts the processes: `mutants.py` with one guard taken away.
+seen no POST a moment later the aim was good. `launcher` starts the processes: `mutants.py` with one rule taken away.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ TEMPER = {
 }
 #: longer than grace, time-out, lag and skew together, and than the search after it
 LONG_S = 2.6
+#: a POST that has left, or that the process which is awake is sending, has been heard of by then: that none came cannot be seen
 ARRIVES_S = 0.06
 PATIENCE_S = 20.0
 #: lost answers have cut the limits, and they grow back slowly
@@ -196,8 +197,8 @@ class Frozen:
             else:
                 return None
         key, _, at = new[0]
-        time.sleep(ARRIVES_S)
-        if (key, at) in {(each, when) for each, _, when in unanswered(self.folder)} and not self._other_is_at_it(at):
+        self._wait(ARRIVES_S, lambda: self._has_come(at) or not self._is_unanswered(key, at))
+        if self._is_unanswered(key, at) and not self._other_is_at_it(at):
             return key, at
         victim.send(signal.SIGCONT)
         return None
@@ -207,6 +208,9 @@ class Frozen:
         return self._has_come(at) and self._wait(
             0.4, lambda: at not in {when for _, _, when in unanswered(self.folder)}
         )
+
+    def _is_unanswered(self, key: str, at: float) -> bool:
+        return (key, at) in {(each, when) for each, _, when in unanswered(self.folder)}
 
     def _has_come(self, at: float) -> bool:
         self.mock.listen()

@@ -28,6 +28,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import simulated_media
+from mutants import WHOLE, Mutant
 from trouble import Life, Plan, plan_of
 from virtual import EPOCH, VirtualLoop
 from watch import Watch
@@ -122,17 +123,16 @@ def _where(loop: asyncio.AbstractEventLoop) -> str:
 def simulate(
     seed: int,
     *,
-    mutant: Callable[[SqliteLedger], Any] | None = None,
-    is_blind: bool = False,
+    mutant: Mutant = WHOLE,
     trace: Callable[[str], None] | None = None,
     folder: str | None = None,
 ) -> Told:
-    """Run one seed to its end. `mutant` stands before the ledger; `is_blind` hides the task list from every search."""
+    """Run one seed to its end; `mutant` takes a rule of the runner away."""
     told = Told(seed=seed)
     root = Path(tempfile.mkdtemp(prefix=f"seed-{seed}-", dir=folder))
     try:
         with asyncio.Runner(loop_factory=lambda: InlineLoop(seed)) as runner:
-            runner.run(World(plan_of(seed), root, told, mutant, is_blind, trace).run())
+            runner.run(World(plan_of(seed), root, told, mutant, trace).run())
     except Exception:
         told.faults.append("the simulation broke: " + traceback.format_exc(limit=-6).strip())
     finally:
@@ -148,13 +148,11 @@ class World:
         plan: Plan,
         root: Path,
         told: Told,
-        mutant: Callable[[SqliteLedger], Any] | None,
-        is_blind: bool,
+        mutant: Mutant,
         trace: Callable[[str], None] | None,
     ) -> None:
         self.plan, self.root, self.told = plan, root, told
-        self.mutant = mutant or (lambda ledger: ledger)
-        self.is_blind = is_blind
+        self.mutant = mutant
         self._trace = trace
         self.draw = random.Random(f"world/{plan.seed}")
         self.contract = load_contract()
@@ -324,7 +322,7 @@ class Process:
             self.session = session = Session(world.settings, loaded, inner)
             session.settings = _narrowed(world.settings, life.concurrency)
             session.artifacts = _Disk(self, session.artifacts.root, session.artifacts.project)
-            session.ledger = _Book(self, world.mutant(inner))  # type: ignore[assignment]
+            session.ledger = _Book(self, world.mutant.ledger(inner))  # type: ignore[assignment]
             plan = await session.plan()
             await world.watch.begins(self, inner)
             if life.stop_s is not None:
@@ -428,7 +426,7 @@ class Wire:
 
     async def submit(self, request: Request, may_send: Callable[[], bool]) -> Reply:
         await self._connect("before_submit")
-        if not may_send():
+        if not may_send() and not self._world.mutant.sends_late:
             self._world.told.counts["sends given up: too late"] += 1
             raise NotSent("the time to send this request had passed")
         self._world.watch.leaves(self._process, request)
@@ -438,7 +436,7 @@ class Wire:
 
     async def call(self, request: Request) -> Reply:
         await self._connect("before_call")
-        if self._world.is_blind and request.path == "/tasks":
+        if self._world.mutant.is_blind and request.path == "/tasks":
             return Reply(status=200, body=b'{"total": 0, "total_page": 0, "page_no": 1, "page_size": 10, "data": []}')
         reply = await self._answer(request, self.timeout_s)
         await self._process.step("after_call")

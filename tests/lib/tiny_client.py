@@ -2,7 +2,8 @@
 
 `careless` wraps all in one retry, as some published clients do; `links` stops at the link; `blunt` gives up at any trouble;
 `sour` works and says that it failed; `stuck` hangs from then on; `deaf` never asks for its task; `idle` does nothing; `broken`
-cannot even start; `family` hangs with a child of its own.
+cannot even start; `family` hangs with a child of its own. A program has no virtual time: between two queries it waits as clients
+do, and what hangs ends by itself after HANG_S, whatever becomes of the test.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 URL, KEY = os.environ.get("DASHSCOPE_BASE_URL", ""), os.environ.get("DASHSCOPE_API_KEY", "")
+#: longer than any test has patience with a client
+HANG_S = 600.0
 BODY = {"model": "wanx2.1-t2i-turbo", "input": {"prompt": "a fox"}, "parameters": {"n": 1, "size": "512*512"}}
 PATH = "/services/aigc/text2image/image-synthesis"
 
@@ -70,13 +73,13 @@ def stuck() -> None:
     try:
         fetch(link())
     except Exception:
-        time.sleep(600)
+        time.sleep(HANG_S)
 
 
 def family() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({HANG_S})"])
     Path(sys.argv[2]).write_text(str(child.pid))
-    time.sleep(600)
+    time.sleep(HANG_S)
 
 
 if __name__ == "__main__":

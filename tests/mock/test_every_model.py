@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from corpus import every_case, first_taken
 
 from mock_server.answers import Call
 from mock_server.scenario import Scenario
@@ -19,18 +18,15 @@ from wanspec.event import Accepted, Refused, Succeeded
 from wanspec.wire import Reply, query_request, read_query, read_submit, submit_request
 
 CONTRACT = load_contract()
-BODIES = Path(__file__).parent.parent / "contract/bodies"
 
 
 def first_valid_bodies() -> list[Any]:
     """For each asynchronous model (and function) the first body of the corpus that the service takes."""
-    found: dict[tuple[str, str], dict[str, Any]] = {}
-    for file in sorted(BODIES.glob("*.yaml")):
-        for case in yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-            model = CONTRACT.model(str(case["body"].get("model")))
-            if case["ok"] and model is not None and model.call == "async":
-                found.setdefault((model.main_id, model.variant(case["body"]).name), case["body"])
-    return [pytest.param(body, id=" ".join(key).strip()) for key, body in found.items()]
+    return [
+        pytest.param(body, id=" ".join(key).strip())
+        for key, body in first_taken().items()
+        if CONTRACT.models[key[0]].call == "async"
+    ]
 
 
 def ask(service: Service, request: Any, now: float) -> Reply:
@@ -68,13 +64,12 @@ def test_a_task_of_every_model_succeeds_in_the_shape_of_its_family(body: dict[st
 def faulty_bodies() -> list[Any]:
     """Bodies of the corpus that the service refuses, one for each model and code."""
     found: dict[tuple[str, str], Any] = {}
-    for file in sorted(BODIES.glob("*.yaml")):
-        for case in yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-            model = CONTRACT.model(str(case["body"].get("model")))
-            if case["ok"] or model is None or model.call != "async" or case.get("region"):
-                continue
-            if isinstance(case["body"].get("input"), dict):
-                found.setdefault((model.main_id, case["problems"][0]["code"]), (case["body"], case["name"]))
+    for case in every_case():
+        model = CONTRACT.model(str(case["body"].get("model")))
+        if case["ok"] or model is None or model.call != "async" or case.get("region"):
+            continue
+        if isinstance(case["body"].get("input"), dict):
+            found.setdefault((model.main_id, case["problems"][0]["code"]), (case["body"], case["name"]))
     return [pytest.param(body, id=f"{key[0]} {key[1]} {name}") for key, (body, name) in found.items()]
 
 

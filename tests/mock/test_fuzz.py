@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-import yaml
+from corpus import every_case
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from served import served
@@ -104,11 +104,10 @@ def test_what_schemathesis_found_stays_mended(mock: MockServer) -> None:
 def bodies(path: str) -> list[dict[str, Any]]:
     """Good and bad bodies of the corpus for the models of a path."""
     found = []
-    for file in sorted((ROOT / "tests/contract/bodies").glob("*.yaml")):
-        for case in yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-            model = CONTRACT.model(str(case["body"].get("model")))
-            if model is not None and path.removeprefix("/api/v1") in model.paths:
-                found.append(case["body"])
+    for case in every_case():
+        model = CONTRACT.model(str(case["body"].get("model")))
+        if model is not None and path.removeprefix("/api/v1") in model.paths:
+            found.append(case["body"])
     return found
 
 

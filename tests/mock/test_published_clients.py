@@ -20,8 +20,8 @@ from typing import Any
 import av
 import pytest
 import requests
-import yaml
 from client_venv import client_python
+from corpus import every_case
 from node import node_package
 from PIL import Image
 
@@ -42,17 +42,16 @@ Start = Callable[[Scenario], MockServer]
 def jobs() -> list[dict[str, Any]]:
     """For each model family and path a body of the corpus that the service takes."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for file in sorted((TESTS / "contract/bodies").glob("*.yaml")):
-        for case in yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader):
-            model = CONTRACT.model(str(case["body"].get("model")))
-            if model is None or not case["ok"] or not set(case["body"]) <= {"model", "input", "parameters"}:
-                continue
-            if "oss://" in json.dumps(case["body"]):
-                continue  # uploads are tried with a file of their own
-            for path in model.paths:
-                is_at_once = model.call == "sync" or path != model.path
-                job = {"path": path, "body": case["body"], "at_once": is_at_once}
-                found.setdefault((model.family, path), job)
+    for case in every_case():
+        model = CONTRACT.model(str(case["body"].get("model")))
+        if model is None or not case["ok"] or not set(case["body"]) <= {"model", "input", "parameters"}:
+            continue
+        if "oss://" in json.dumps(case["body"]):
+            continue  # uploads are tried with a file of their own
+        for path in model.paths:
+            is_at_once = model.call == "sync" or path != model.path
+            job = {"path": path, "body": case["body"], "at_once": is_at_once}
+            found.setdefault((model.family, path), job)
     assert {family for family, _ in found} == set(CONTRACT.families)
     return list(found.values())
 

@@ -10,6 +10,8 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
+#: plugins of ours that strangers need not have: to load them takes longer than the test
+WITHOUT = ("-p", "no:schemathesis", "-p", "no:hypothesispytest")
 #: a client in the manner of most: submit, ask until it is over
 CLIENT = """
 import time
@@ -53,7 +55,7 @@ def theirs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest
 def run(theirs: pytest.Pytester, text: str, *arguments: str) -> pytest.RunResult:
     """Run a test file in a process of its own: no state of this one can help or harm it."""
     theirs.makepyfile(test_theirs="from client import Client, BODY, PATH\n" + text)
-    return theirs.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    return theirs.runpytest_subprocess("-p", "no:cacheprovider", *WITHOUT, *arguments)
 
 
 def test_clients_of_every_kind_reach_it(theirs: pytest.Pytester) -> None:
