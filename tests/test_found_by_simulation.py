@@ -183,3 +183,27 @@ def test_a_lane_asks_for_leave_one_work_after_the_other(tmp_path: Path) -> None:
         outcome = runner.run(main())
     assert outcome.submits == 200
     assert 200 <= asked <= 2 * 200
+
+
+def test_limits_that_the_service_tells_hold_for_jobs_that_come_later(tmp_path: Path) -> None:
+    """A run that begins with nothing to submit may have something later: a job of a chain, a task that is tried anew."""
+    text = (
+        f"wanspec: 1\njobs:\n  still: {{model: {STILL}, input: {{prompt: a cat}}, parameters: {{n: 1}}}}\n"
+        f"  song: {{model: {TWO_AT_ONCE}, input: {{prompt: it sings, img_url: https://example.com/a.png}}}}\n"
+        f"  clip: {{model: {TWO_AT_ONCE}, needs: [still], input: {{prompt: it walks, img_url: https://example.com/a.png}}}}\n"
+    )
+    bench = Bench(tmp_path, Scenario(running_limit=1, running_s=(50.0, 400.0), pending_s=(0.0, 0.0), seed=4))
+
+    async def both_are_sent(session: Session) -> None:
+        while sum(isinstance(change.event, Accepted) for change in bench.changes) < 2:
+            await asyncio.sleep(0.1)
+        session.stop()
+
+    async def main() -> Any:
+        await bench.run(text, while_running=both_are_sent)
+        return await bench.run(text)
+
+    outcome = run_virtual(main)
+    assert not outcome.blocked
+    first, second = (task for task in bench.service.queues.tasks.values() if task.model == TWO_AT_ONCE)
+    assert second.created_at >= first.ended_at

@@ -170,7 +170,7 @@ class Runner:
         self._after = after or _nothing_follows
         models = set(self._limits)
         await self._learned.load(models)
-        if any(not (work.is_paid or work.is_stray) for work in works):
+        if self._manner.submits and not all(work.state.is_over or work.is_stray for work in works):
             for model, (running, per_s) in (await told_limits(models, self._line, self._ledger)).items():
                 self._limits[model] = limits_of(
                     self._contract.model(model), concurrency=concurrency, running=running, submit_per_s=per_s

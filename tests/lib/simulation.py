@@ -323,6 +323,8 @@ class Process:
             session.settings = _narrowed(world.settings, life.concurrency)
             session.artifacts = _Disk(self, session.artifacts.root, session.artifacts.project)
             session.ledger = _Book(self, world.mutant.ledger(inner))  # type: ignore[assignment]
+            if life.person == "cancel":
+                await self._cancel_all()
             plan = await session.plan()
             await world.watch.begins(self, inner)
             if life.stop_s is not None:
@@ -341,8 +343,8 @@ class Process:
             await inner.close()
 
     async def _act_of_a_person(self, ledger: SqliteLedger) -> None:
-        """Allow a new submit of what is in doubt, or of what has failed."""
-        phase = {"resend": Phase.IN_DOUBT, "retry": Phase.FAILED}.get(self.life.person)
+        """Allow a new submit of what is in doubt, of what has failed, or of what is done."""
+        phase = {"resend": Phase.IN_DOUBT, "retry": Phase.FAILED, "refresh": Phase.DONE}.get(self.life.person)
         if phase is None:
             return
         records = await ledger.records()
@@ -351,8 +353,16 @@ class Process:
             if state.phase is phase:
                 released = Released(at=self.now(), by="person", why=self.life.person)
                 await ledger.append(key, len(events), released, frees_seat=True)
-                self.world.watch.allowed(key)
+                self.world.watch.allowed(key, records[key].request)
                 self.world.note(self.name, f"a person allows {key[:10]}: {self.life.person}")
+
+    async def _cancel_all(self) -> None:
+        """Cancel what is under way; what is said of it must be so."""
+        world = self.world
+        world.watch.asks(self)
+        for said in await self.session.cancel(Wire(self), self):
+            world.told.counts["cancelled"] += said.ok
+            world.note(self.name, f"cancel {said.address}: {said.text}")
 
     # ---- its clock
 

@@ -50,7 +50,7 @@ class Life:
     fail_fast: bool = False
     concurrency: int | None = None
     caps: Caps = NO_CAPS
-    #: what a person does before: "", resend (what is in doubt), retry (what has failed)
+    #: what a person does before: "", resend (what is in doubt), retry (what has failed), refresh (what is done), cancel
     person: str = ""
     #: how often a connection cannot be made, and how often a call takes long
     not_sent: float = 0.0
@@ -99,6 +99,7 @@ def plan_of(seed: int) -> Plan:
         if draw.random() < 0.2:
             lives.append(dataclasses.replace(_life(draw, harm, len(texts)), after_s=draw.uniform(0.0, 40.0)))
         rounds.append(tuple(lives))
+    rounds[1:] = _with_people(random.Random(f"people/{seed}"), rounds[1:])
     foreign = ()
     if draw.random() < 0.12:
         foreign = tuple((draw.uniform(0.0, 200.0), f"a cat of others {n}") for n in range(draw.randint(1, 3)))
@@ -250,6 +251,16 @@ def _life(draw: random.Random, harm: float, texts: int) -> Life:
         not_sent=harm * draw.choice((0.0, 0.5, 1.0)),
         slow=harm * draw.choice((0.0, 1.0)),
     )
+
+
+def _with_people(draw: random.Random, rounds: list[tuple[Life, ...]]) -> list[tuple[Life, ...]]:
+    """Now and then somebody wants anew what is done, or cancels what is under way, also in another process."""
+    changed = []
+    for lives in rounds:
+        is_asked = not any(life.person or life.fail_fast for life in lives) and draw.random() < 0.1
+        person = draw.choice(("refresh", "cancel"))
+        changed.append((*lives[:-1], dataclasses.replace(lives[-1], person=person)) if is_asked else lives)
+    return changed
 
 
 def _caps(draw: random.Random) -> Caps:

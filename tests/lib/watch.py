@@ -91,6 +91,7 @@ class Watch:
         self._open: dict[str, list[Open]] = {}
         self._model_of: dict[str, str] = {}
         self._allowed_keys: set[str] = set()
+        self._allowed_requests: set[str] = set()
         self._keys: dict[str, set[str]] = {}
         self._spent: dict[str, Spent] = {}
         self._arrivals: dict[str, deque[float]] = {}
@@ -119,9 +120,14 @@ class Watch:
             if state is not None and state.phase not in (Phase.NEW, Phase.DONE, Phase.FAILED) and key in mine:
                 spent.under_way[key] = state.task_id
 
-    def allowed(self, key: str) -> None:
-        """A person has allowed one more submit of a job."""
+    def asks(self, who: Process) -> None:
+        """A life begins with something other than a run."""
+        self._spent[who.name] = Spent()
+
+    def allowed(self, key: str, request: str) -> None:
+        """A person has allowed one more submit of a job (one of a chain has no key in its spec: it is known by its request)."""
         self._allowed_keys.add(key)
+        self._allowed_requests.add(identity_of(json.loads(request)))
         opened = self._open.get(self._model_of.get(key, ""), [])
         opened[:] = [each for each in opened if each.key != key]
 
@@ -267,7 +273,7 @@ class Watch:
 
     def _allowed_of(self, identity: str) -> int:
         """How many further tasks of a request people have allowed."""
-        return len(self._keys_of(identity) & self._allowed_keys) * 3
+        return max(len(self._keys_of(identity) & self._allowed_keys), identity in self._allowed_requests) * 3
 
     # ---- the end
 
