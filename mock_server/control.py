@@ -22,7 +22,7 @@ from aiohttp import web
 
 from mock_server import front
 from mock_server.answers import Call, number
-from mock_server.clock import Clock
+from mock_server.clock import Clock, checked
 from mock_server.door import prompt_of
 from mock_server.guard import forbidden
 from mock_server.library import names, read_named
@@ -36,8 +36,8 @@ from mock_server.wire import Wire
 
 __all__ = ["add_control"]
 
-#: tasks whose prices are looked up before others have their turn
-BILLED_AT_ONCE = 500
+#: tasks that are priced or judged before others have their turn
+AT_ONCE = 500
 #: letters of a prompt that a list shows
 PROMPT_CHARS = 500
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -185,13 +185,19 @@ class Control:
         is_done = False
         while not is_done:
             there = service.queues.tasks.values(), service.queues.at_once.values()
-            is_done = service.ledger.catch_up(*there, service.region, BILLED_AT_ONCE)
+            is_done = service.ledger.catch_up(*there, service.region, AT_ONCE)
             await asyncio.sleep(0)  # a hundred thousand prices take a second: calls of clients go first
         return web.json_response(service.bill())
 
     async def verdict(self, request: web.Request) -> web.StreamResponse:
         done, downloads = request.query.get("done") == "1", request.query.get("downloads") != "0"
-        return web.json_response(self._service.verdict(self._clock.now(), done=done, downloads=downloads))
+        service = self._service
+        service.queues.advance(self._clock.now())
+        is_done = False
+        while not is_done:
+            is_done = service.judge.catch_up(self._clock.now(), done=done, most=AT_ONCE)
+            await asyncio.sleep(0)
+        return web.json_response(service.verdict(self._clock.now(), done=done, downloads=downloads))
 
     async def requests(self, request: web.Request) -> web.StreamResponse:
         query = request.query
@@ -297,11 +303,9 @@ class Control:
 
     async def restore(self, request: web.Request) -> web.StreamResponse:
         data = await _object(request)
-        clock = data.get("clock")
-        if not isinstance(clock, dict) or not {"now", "mode", "speed"} <= set(clock):
-            raise ValueError("a state has a clock with now, mode and speed")
+        clock = checked(data.get("clock"))
         restored(self._service, data)
-        self._clock.load(clock)
+        self._clock.load(clock, self._service.scenario.clock)
         return web.json_response({"ok": True})
 
     async def document(self, _: web.Request) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -86,6 +86,12 @@ class Journal:
         """Forget every entry, and count from 1 again; the watchers stay."""
         self._entries.clear()
         self.count = 0
+
+    def load(self, entries: Iterable[Entry], count: int) -> None:
+        """The entries that another journal has kept, and how many calls it has counted; no watcher is told."""
+        self._entries.clear()
+        self._entries.extend(entries)
+        self.count = count
 
     def select(
         self,

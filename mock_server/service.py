@@ -115,7 +115,7 @@ class Service:
         self._accounts = Accounts(self.contract, self._scenario)
         self.rules = Rulebook(self._scenario.all_rules, self._seeded, self._rows)
         self.ledger = Bill(self.contract)
-        self.queues = Queues(self._running_limit, self._kept_s, self._settle, self.ledger.moved)
+        self.queues = Queues(self._running_limit, self._kept_s, self._settle, self._moved)
         self.results = Results(self._seeded, self.contract.service["upload"], self._shape_of)
         self.maker = Maker(self.contract, self.door, self.results, self._seeded)
         self.maker.use(self._scenario, self._accounts, self.rules)
@@ -311,9 +311,7 @@ class Service:
         if not self._may_ask(caller.account, now):
             return self._refuse("rate_quota")
         if self._is_strict(call) and (name := foreign_query(call.query, ())):
-            return self._refuse(
-                "field_required", code="InvalidParameter", message=f"strict: {name} is not asked for here"
-            )
+            return self._refuse("field_required", code="InvalidParameter", message=f"strict: {name} is not asked here")
         task = self._own(task_id, caller.account, now)
         request_id = self._seeded.uuid(f"query/{self.calls.get('poll', 0)}/{task_id}")
         if task is None:
@@ -400,8 +398,13 @@ class Service:
     def _kept_s(self) -> float:
         return max(self._scenario.retention_s, self._scenario.link_s)
 
+    def _moved(self, task: Task) -> None:
+        self.ledger.moved(task)
+        self.judge.moved(task.id)
+
     def _settle(self, task: Task) -> None:
         self.ledger.settle(task, self.region)
+        self.judge.settle(task)
 
     def charge(self, task: Task) -> dict[str, Any] | None:
         """What has become of the money of a task."""

@@ -38,7 +38,7 @@ MOCK_CORE = [
     for name in (
         "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "guard", "journal", "made",
         "making", "manners", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service", "shapes", "shelf",
-        "state", "tasks", "verdict",
+        "standing", "state", "tasks", "verdict",
     )
 ]  # fmt: skip
 #: the commands that start a mock; nothing else of wanspec knows that there is one
