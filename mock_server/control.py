@@ -14,7 +14,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Iterator
 from fnmatch import fnmatchcase
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from operator import attrgetter
 from typing import Any
 
@@ -26,6 +26,7 @@ from mock_server.clock import Clock, checked
 from mock_server.door import prompt_of
 from mock_server.guard import forbidden
 from mock_server.library import names, read_named
+from mock_server.pieces import AT_ONCE, pieces, pieces_of_list
 from mock_server.reading import rule_as_json, rule_from, scenario_as_json, scenario_from, scenario_from_text
 from mock_server.rows import code_of, text_of
 from mock_server.rules import EFFECTS, is_at_home
@@ -36,8 +37,6 @@ from mock_server.wire import Wire
 
 __all__ = ["add_control"]
 
-#: tasks that are priced or judged before others have their turn
-AT_ONCE = 500
 #: letters of a prompt that a list shows
 PROMPT_CHARS = 500
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -121,8 +120,10 @@ class Control:
         if (there := self._service.queues.by_state.get(wanted.get("state", ""))) is not None and len(wanted) == 1:
             end = there if end is None else min(end, there)  # so that the last one found ends the search
         found = [*islice(_fitting(newest, wanted), offset, max(end, offset) if end is not None else None)]
-        is_brief = query.get("brief") == "1"
-        return web.json_response({"tasks": [self._task(each, request, brief=is_brief) for each in reversed(found)]})
+        told = (self._task(each, request, brief=query.get("brief") == "1") for each in reversed(found))
+        if len(found) <= AT_ONCE:
+            return web.json_response({"tasks": [*told]})
+        return await _sent(request, chain(['{"tasks": '], pieces_of_list(told), ["}"]))
 
     async def task(self, request: web.Request) -> web.StreamResponse:
         """One task, with what a client is told when it asks for it."""
@@ -297,9 +298,9 @@ class Control:
 
     # ---- the whole
 
-    async def dump(self, _: web.Request) -> web.StreamResponse:
+    async def dump(self, request: web.Request) -> web.StreamResponse:
         self._service.queues.advance(self._clock.now())
-        return web.json_response({**dumped(self._service), "clock": self._clock.as_json()})
+        return await _sent(request, pieces({**dumped(self._service), "clock": self._clock.as_json()}))
 
     async def restore(self, request: web.Request) -> web.StreamResponse:
         data = await _object(request)
@@ -312,6 +313,17 @@ class Control:
         from wanspec.contract.openapi import openapi
 
         return web.json_response(openapi(self._service.contract))
+
+
+async def _sent(request: web.Request, text: Iterator[str]) -> web.StreamResponse:
+    """JSON in pieces; calls of clients go in between."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+    await response.prepare(request)
+    for piece in text:
+        await response.write(piece.encode())
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response
 
 
 def _fitting(tasks: Iterator[Task], wanted: dict[str, str]) -> Iterator[Task]:

@@ -275,8 +275,8 @@ class Rulebook:
 
     def dump(self) -> dict[str, Any]:
         return {
-            "counts": self.counts,
-            "struck": self.struck,
+            "counts": [*self.counts],
+            "struck": [*self.struck],
             "by_hand": [asdict(rule) for rule in self._rules[self._of_scenario :]],
             "asked": [list(each.values()) for each in self.asked()],
             "heard": [list(each) for each in self._heard],

@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from mock_server.journal import Entry
@@ -380,8 +381,11 @@ class Judge:
         self._found = {(rule, key, model): _Tally(*each) for rule, key, model, *each in data["found"]}
 
 
+_FIELDS = {each: attrgetter(*(field.name for field in fields(each))) for each in (_Story, _Trouble, _Tally)}
+
+
 def _values(record: _Story | _Trouble | _Tally) -> list[Any]:
-    return [getattr(record, each.name) for each in fields(record)]
+    return [[*each] if isinstance(each, list) else each for each in _FIELDS[type(record)](record)]
 
 
 def _last_at(story: _Story, task: Task | None) -> float:

@@ -37,7 +37,8 @@ MOCK_CORE = [
     f"mock_server.{name}"
     for name in (
         "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "guard", "journal", "made",
-        "making", "manners", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service", "shapes", "shelf",
+        "making", "manners", "pieces", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service",
+        "shapes", "shelf",
         "standing", "state", "tasks", "verdict",
     )
 ]  # fmt: skip
