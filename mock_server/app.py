@@ -102,10 +102,11 @@ def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
         except (ValueError, HttpProcessingError):  # not a form: it is refused as one without a file
             form = MultiDictProxy(MultiDict())
         for name, value in form.items():
+            if name == "file":  # what comes behind it is not read
+                data = value.file.read() if isinstance(value, web.FileField) else str(value).encode()
+                break
             if isinstance(value, str):
                 fields[name] = value
-            elif isinstance(value, web.FileField):
-                data = value.file.read()
         call = Call(method="POST", path=request.path, headers=request.headers)
         return await wire.send(request, service.upload(call, fields, data, clock.now()))
 

@@ -290,7 +290,8 @@ def uploaded(caller: Caller, model: str, wait_s: float = 0.0) -> tuple[Answer, s
     policy = caller.ask("GET", f"{BASE}/uploads?action=getPolicy&model={model}").json["data"]
     fields = {
         "key": f"{policy['upload_dir']}/a.png", "policy": policy["policy"], "Signature": policy["signature"],
-        "OSSAccessKeyId": policy["oss_access_key_id"],
+        "OSSAccessKeyId": policy["oss_access_key_id"], "x-oss-object-acl": policy["x_oss_object_acl"],
+        "x-oss-forbid-overwrite": policy["x_oss_forbid_overwrite"], "success_action_status": "200",
     }  # fmt: skip
     caller.now += wait_s
     return caller.service.results.upload(fields, b"a picture", caller.now), f"oss://{fields['key']}"

@@ -86,7 +86,8 @@ class Client:
         policy = self.http.get(f"{self.base_url}/uploads", params=asked, timeout=20).json()["data"]
         fields = {
             "OSSAccessKeyId": policy["oss_access_key_id"], "Signature": policy["signature"], "policy": policy["policy"],
-            "key": f"{policy['upload_dir']}/cat.png", "x-oss-object-acl": "private", "success_action_status": "200",
+            "key": f"{policy['upload_dir']}/cat.png", "x-oss-object-acl": "private",
+            "x-oss-forbid-overwrite": "true", "success_action_status": "200",
         }  # fmt: skip
         answer = requests.post(policy["upload_host"], data=fields, files={"file": ("cat.png", data)}, timeout=20)
         assert answer.status_code == 200
