@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -74,7 +75,7 @@ def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Ha
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         waiting.begin()
         try:
-            body = await request.read() if request.method == "POST" else b""
+            body = await _body(request) if request.method == "POST" else b""
             if clock.mode == "auto" and request.method == "GET" and request.path.startswith(TASKS):
                 await waiting.hold(request.path.rstrip("/").rpartition("/")[2])
             call = Call(
@@ -91,6 +92,16 @@ def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Ha
         return await wire.send(request, answer)
 
     return handle
+
+
+async def _body(request: web.BaseRequest) -> bytes:
+    """What was sent; nothing, where it is not packed as it says."""
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, HttpProcessingError):
+        if request.transport is None or request.transport.is_closing():
+            raise  # there is nobody to be answered
+        return b""
 
 
 def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
@@ -148,6 +159,23 @@ def _noting(errors: list[Exception]) -> Middleware:
     return note
 
 
+def _logger() -> logging.Logger:
+    """Where aiohttp tells of trouble: clients that speak no HTTP are their own fault, and take one line."""
+    logger = logging.getLogger("mock_server.http")
+    if _in_one_line not in logger.filters:
+        logger.addFilter(_in_one_line)
+    return logger
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        what = " ".join(error.message.split("\n")[0].split())[:200].rstrip(": ")
+        record.msg, record.args = f"a client sent what is not HTTP, and was answered {error.code}: {what}", ()
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
+
+
 # Decoders are heavy to import, and most mocks are never sent a file.
 
 
@@ -194,7 +222,7 @@ class MockServer:
         handle = _handler(self.service, self.clock, wire, self._waiting)
         app = make_app(self.service, self.clock, wire, handle, self._host)
         app.middlewares.append(_noting(self.errors))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        self._runner = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=5.0)
         await self._runner.setup()
         assert self._runner.server is not None
         _in_front(self._runner.server, _noted(self.errors, handle))
