@@ -12,7 +12,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import chain, islice, takewhile
 from operator import attrgetter
@@ -45,7 +47,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def add_control(app: web.Application, service: Service, clock: Clock, wire: Wire, bound: str) -> None:
     """Add the control routes, and the page, to an application that listens on the host `bound`."""
     control = Control(service, clock, wire)
-    for method, path, handler in (
+    routes = (
         ("GET", "/_mock/health", control.health),
         ("GET", "/_mock/tasks", control.tasks),
         ("GET", "/_mock/tasks/{id}", control.task),
@@ -66,9 +68,11 @@ def add_control(app: web.Application, service: Service, clock: Clock, wire: Wire
         ("GET", "/_mock/state", control.dump),
         ("PUT", "/_mock/state", control.restore),
         *front.PATHS,
-    ):
+    )
+    for method, path, handler in routes:
         app.router.add_route(method, path, _told(handler, bound))
     app.router.add_route("GET", "/openapi.json", control.document)
+    app.router.add_route("*", "/_mock{path:(?s:/.*)?}", _told(_nothing([each[:2] for each in routes]), bound))
 
 
 def _told(handler: Handler, bound: str) -> Handler:
@@ -81,6 +85,26 @@ def _told(handler: Handler, bound: str) -> Handler:
             return await handler(request)
         except (ValueError, TypeError, UnicodeDecodeError) as error:
             return web.json_response({"error": str(error) or "this cannot be"}, status=400)
+
+    return handle
+
+
+def _nothing(routes: list[tuple[str, str]]) -> Handler:
+    """For what the control surface does not have: what it has instead."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked = request.path.rstrip("/")
+        fitting = [
+            method for method, path in routes if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), asked)
+        ]
+        if fitting and request.method not in fitting:
+            error = f"{asked} is asked with {' or '.join(fitting)}, not with {request.method}"
+            return web.json_response({"error": error}, status=405, headers={"Allow": ", ".join(fitting)})
+        near = (fitting and [asked]) or get_close_matches(asked, {path for _, path in routes}, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return web.json_response(
+            {"error": f"there is nothing at {request.path}; {hint}All of it stands in /openapi.json"}, status=404
+        )
 
     return handle
 

@@ -259,3 +259,23 @@ def comparable(bill: dict[str, Any]) -> dict[str, Any]:
         name: {unit: float(amount) for unit, amount in value.items()} if isinstance(value, dict) else value
         for name, value in bill.items()
     }
+
+
+async def test_a_slip_at_the_control_surface_is_told_with_what_there_is() -> None:
+    """And leaves no trace in the journal: it was no call of a client."""
+    cases = [
+        ("GET", "/_mock/helth", 404, "did you mean /_mock/health?"),
+        ("GET", "/_mock/health/", 404, "did you mean /_mock/health?"),
+        ("GET", "/_mock", 404, "/openapi.json"),
+        ("GET", "/_mock/zzzzzzzzzzzz", 404, "there is nothing at /_mock/zzzzzzzzzzzz; All of it"),
+        ("GET", "/_mock/reset", 405, "/_mock/reset is asked with POST, not with GET"),
+        ("DELETE", "/_mock/tasks/some-id", 405, "asked with GET or POST"),
+    ]
+    async with MockServer() as mock, aiohttp.ClientSession() as session:
+        for method, path, status, text in cases:
+            async with session.request(method, mock.url + path) as answer:
+                assert answer.status == status, path
+                assert text in (await answer.json())["error"]
+        async with session.get(f"{mock.url}/_mock/reset") as answer:
+            assert answer.headers["Allow"] == "POST"
+        assert len(mock.service.journal) == 0
