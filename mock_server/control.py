@@ -282,9 +282,9 @@ class Control:
         """Change some of the scenario: by JSON, by YAML, or by the name of a ready-made one."""
         before = self._service.scenario
         if "name" in request.query:
-            scenario = read_named(request.query["name"], before)
+            scenario = read_named(request.query["name"], before, self._service.check_scenario)
         elif "yaml" in request.content_type:
-            scenario = scenario_from_text(await request.read(), "scenario", before)
+            scenario = scenario_from_text(await request.read(), "scenario", before, self._service.check_scenario)
         else:
             scenario = scenario_from(await _object(request), before)
         self._service.check_scenario(scenario)

@@ -90,7 +90,7 @@ def test_a_row_is_refused_where_it_is_not_at_home() -> None:
         ("create", "result_expired"),
         ("download", "no_such_row"),
     ):
-        with pytest.raises(ValueError, match=r"rules\[0\]: "):
+        with pytest.raises(ValueError, match=r"rules\[0\]\.then: "):
             Asked(ruled(({"on": on}, {"do": do})))
 
 

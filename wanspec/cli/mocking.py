@@ -123,7 +123,7 @@ def serve(
     contract = contract_with(contract_dirs, None)
     if region is not None and region not in contract.service["regions"]:
         raise click.BadParameter(f"there is {', '.join(contract.service['regions'])}", param_hint="--region")
-    base = scenario_named(named, unlike_any_other())
+    base = scenario_named(named, unlike_any_other(), contract)
     if mode is not None or speed is not None:
         changes["clock"] = dataclasses.replace(base.clock, **_clock(mode, speed))
     scenario = scenario_from({name: value for name, value in changes.items() if value is not None}, base)
