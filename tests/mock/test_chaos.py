@@ -87,7 +87,13 @@ async def test_our_own_runner_comes_out_clean_in_every_cell(tmp_path: Path, monk
         assert each.verdict["ok"], (each.cell.name, each.verdict)
 
 
-HOLD = "import fcntl, sys, time; held = open(sys.argv[1], 'w'); fcntl.flock(held, fcntl.LOCK_EX); print('held', flush=True); time.sleep(600)"
+HOLD = """
+import fcntl, sys, time
+held = open(sys.argv[1], "w")
+fcntl.flock(held, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(600)
+"""
 LEAVES_A_CHILD = f"""
 import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", {HOLD!r}, sys.argv[1]], stdout=subprocess.PIPE)
