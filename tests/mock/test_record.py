@@ -294,12 +294,15 @@ async def test_answers_and_files_come_through_whole_however_the_upstream_packs_t
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", endpoint)
     out = tmp_path / "c.json"
-    async with TestServer(app, host="127.0.0.1") as upstream, Recorder(str(upstream.make_url("")), out) as recorder:
-        async with aiohttp.ClientSession() as client:
-            async with client.get(f"{recorder.base_url}/tasks/1") as answer:
-                link = (await answer.json())["output"]["video_url"]
-            async with client.get(link) as answer:
-                assert await answer.read() == whole
+    async with (
+        TestServer(app, host="127.0.0.1") as upstream,
+        Recorder(str(upstream.make_url("")), out) as recorder,
+        aiohttp.ClientSession() as client,
+    ):
+        async with client.get(f"{recorder.base_url}/tasks/1") as answer:
+            link = (await answer.json())["output"]["video_url"]
+        async with client.get(link) as answer:
+            assert await answer.read() == whole
     kept = loaded(out).exchanges
     assert [each.reply.status for each in kept if each.reply] == [200, 200]
     assert hashlib.sha256(whole).hexdigest() in json.dumps(json.loads(out.read_text()))
