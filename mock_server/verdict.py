@@ -328,7 +328,8 @@ class Judge:
         if not story.told:
             is_left = done or (task is not None and task.is_over and idle_s > LEFT_S)
             if is_left and story.has_id and not self._is_known_otherwise(story, task):
-                how = f"asked for {story.asks} times, never to its end" if story.asks else "never asked for"
+                often = "once" if story.asks == 1 else f"{story.asks} times"
+                how = f"asked for {often}, never to its end" if story.asks else "never asked for"
                 lost = ", its answer was lost" if story.is_lost else ""
                 more = f"; call {story.again_n} made an equal task" if story.again_n else ""
                 return "task_abandoned", f"made by call {story.n}{lost}; {how}{more}", (story.n,)
