@@ -35,6 +35,8 @@ __all__ = ["MockServer", "make_app", "only_serve", "unlike_any_other"]
 
 MAX_BODY_BYTES = 128 * 2**20
 SERVICE = web.AppKey("service", Service)
+#: to listen on every interface is no address to call; this is the one for who sits beside the mock
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
 API = f"{BASE}/"
 TASKS = f"{BASE}/tasks/"
 NO_QUERY: Mapping[str, str] = {}
@@ -264,8 +266,9 @@ class MockServer:
 
     @property
     def url(self) -> str:
-        """`http://host:port`."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        """`http://host:port`, as it can be reached from this machine."""
+        host = EVERYWHERE.get(self._host, self._host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}"
 
     @property
