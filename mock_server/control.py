@@ -13,7 +13,7 @@ import asyncio
 import json
 import os
 import re
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import chain, islice, takewhile
@@ -69,9 +69,10 @@ def add_control(app: web.Application, service: Service, clock: Clock, wire: Wire
         ("PUT", "/_mock/state", control.restore),
         *front.PATHS,
     )
-    for method, path, handler in routes:
+    for method, path, handler in (*routes, ("GET", "/openapi.json", control.document)):
         app.router.add_route(method, path, _told(handler, bound))
-    app.router.add_route("GET", "/openapi.json", control.document)
+        if method == "GET":  # by which tools ask whether somebody is there
+            app.router.add_route("HEAD", path, _told(handler, bound))
     app.router.add_route("*", "/_mock{path:(?s:/.*)?}", _told(_nothing([each[:2] for each in routes]), bound))
 
 
@@ -135,10 +136,11 @@ class Control:
 
     async def tasks(self, request: web.Request) -> web.StreamResponse:
         self._service.queues.advance(self._clock.now())
-        query = request.query
+        query = _query(request, "model", "state", "account", "key", "since", "limit", "offset", "brief")
         wanted = {name: query[name] for name in ("model", "state", "account", "key") if name in query}
-        since, offset = number(query.get("since"), 0), number(query.get("offset"), 0)
-        end = offset + number(query["limit"], 0) if "limit" in query else None
+        since, offset = _count(query, "since") or 0, _count(query, "offset") or 0
+        limit = _count(query, "limit")
+        end = offset + limit if limit is not None else None
         newest: Iterator[Task] = reversed(self._service.queues.tasks.values())
         newest = takewhile(lambda each: each.number > since, newest) if since else newest
         if (there := self._service.queues.by_state.get(wanted.get("state", ""))) is not None and len(wanted) == 1:
@@ -215,7 +217,8 @@ class Control:
         return web.json_response(service.bill())
 
     async def verdict(self, request: web.Request) -> web.StreamResponse:
-        done, downloads = request.query.get("done") == "1", request.query.get("downloads") != "0"
+        query = _query(request, "done", "downloads")
+        done, downloads = query.get("done") == "1", query.get("downloads") != "0"
         service = self._service
         service.queues.advance(self._clock.now())
         is_done = False
@@ -225,14 +228,15 @@ class Control:
         return web.json_response(service.verdict(self._clock.now(), done=done, downloads=downloads))
 
     async def requests(self, request: web.Request) -> web.StreamResponse:
-        query = request.query
+        query = _query(request, "kind", "model", "key", "task_id", "status", "since", "limit")
         found = self._service.journal.select(
             kind=query.get("kind"),
             model=query.get("model"),
+            key=query.get("key"),
             task_id=query.get("task_id"),
             status=query.get("status"),
-            since=number(query.get("since"), 0),
-            limit=number(query["limit"], 0) if "limit" in query else None,
+            since=_count(query, "since") or 0,
+            limit=_count(query, "limit"),
         )
         return web.json_response({"requests": [each.as_json() for each in found]})
 
@@ -380,6 +384,21 @@ async def _object(request: web.Request) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError("the body is not a JSON object")
     return data
+
+
+def _query(request: web.Request, *names: str) -> Mapping[str, str]:
+    """What was asked for by name; a slip in a name would be answered with everything."""
+    for name in request.query:
+        if name not in names:
+            raise ValueError(f"{request.path} is asked by {', '.join(names)}; not by {name}")
+    return request.query
+
+
+def _count(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is not None and (value := number(text, -1)) < 0:
+        raise ValueError(f"{name} is a whole number from 0, not {text!r}")
+    return None if text is None else value
 
 
 def _seconds(data: dict[str, Any], name: str) -> float | None:

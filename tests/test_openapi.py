@@ -521,6 +521,8 @@ async def browse(browser: Browser, clock: list[float]) -> None:
         "state",
     ):
         await browser.ask("GET", f"/_mock/{name}")
+    for name in ("tasks?limit=x", "requests?since=x", "verdict?download=0"):
+        assert "error" in await browser.ask("GET", f"/_mock/{name}")
     assert (await browser.ask("POST", "/_mock/clock", json={"advance_s": 60}))["next_at"] is None
     assert "error" in await browser.ask("POST", "/_mock/clock", json={"set": 5})
     forced = {"state": "FAILED", "row": "data_inspection_output"}

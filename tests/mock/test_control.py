@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from asked import BASE, CLIP, CONTRACT, PICTURES, Asked
 
-from mock_server import ClockSetting, MockServer, Rule, Scenario, Then, When
+from mock_server import ClockSetting, Key, MockServer, Rule, Scenario, Then, When
 from mock_server.bill import Bill
 from mock_server.guard import forbidden
 from mock_server.state import dumped, restored
@@ -279,3 +279,41 @@ async def test_a_slip_at_the_control_surface_is_told_with_what_there_is() -> Non
         async with session.get(f"{mock.url}/_mock/reset") as answer:
             assert answer.headers["Allow"] == "POST"
         assert len(mock.service.journal) == 0
+
+
+WRONGLY_ASKED = {
+    "tasks?states=RUNNING": "/_mock/tasks is asked by model, state, account, key, since, limit, offset, brief; not by states",
+    "tasks?limit=ten": "limit is a whole number from 0, not 'ten'",
+    "tasks?offset=-1": "offset is a whole number from 0, not '-1'",
+    "requests?since=x": "since is a whole number from 0, not 'x'",
+    "requests?path=/x": "not by path",
+    "verdict?done=1&download=0": "not by download",
+}
+
+
+@pytest.mark.parametrize("path", WRONGLY_ASKED)
+async def test_a_question_with_a_slip_is_not_answered_with_everything(path: str) -> None:
+    async with (
+        MockServer() as mock,
+        aiohttp.ClientSession() as session,
+        session.get(f"{mock.url}/_mock/{path}") as answer,
+    ):
+        assert answer.status == 400
+        assert WRONGLY_ASKED[path] in (await answer.json())["error"]
+
+
+async def test_tools_that_wait_for_a_server_ask_with_head() -> None:
+    async with MockServer() as mock, aiohttp.ClientSession() as session:
+        for path in ("/", "/_mock/health", "/_mock/tasks", "/openapi.json"):
+            async with session.head(mock.url + path) as answer:
+                assert (answer.status, await answer.read()) == (200, b""), path
+
+
+async def test_the_journal_of_one_key() -> None:
+    keys = tuple(Key(key=f"sk-{name}", name=name) for name in ("anna", "bert"))
+    async with MockServer(Scenario(keys=keys)) as mock, aiohttp.ClientSession() as session:
+        for name in ("anna", "bert", "anna"):
+            async with session.get(f"{mock.base_url}/tasks", headers={"Authorization": f"Bearer sk-{name}"}):
+                pass
+        async with session.get(f"{mock.url}/_mock/requests?key=an*") as answer:
+            assert [each["n"] for each in (await answer.json())["requests"]] == [1, 3]
