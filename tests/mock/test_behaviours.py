@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -281,6 +282,28 @@ def test_the_list_shows_the_last_day() -> None:
     assert caller.listed() == [task_id]
     caller.now = START + DAY_S + 1
     assert caller.listed() == []
+
+
+def test_a_bound_of_the_list_without_the_other_is_one_of_a_day() -> None:
+    """Though the task is kept for longer; and a filter without a value is none."""
+    caller = Caller(retention_s=1e8)
+    task_id = caller.made()
+    made_at = START
+    caller.now = START + 3 * DAY_S
+
+    def stamp(at: float) -> str:
+        return datetime.fromtimestamp(at + 8 * 3600, UTC).strftime("%Y%m%d%H%M%S")
+
+    for query, seen in (
+        (f"start_time={stamp(made_at - DAY_S + 60)}", True),
+        (f"start_time={stamp(made_at - DAY_S - 60)}", False),
+        (f"end_time={stamp(made_at + DAY_S - 60)}", True),
+        (f"end_time={stamp(made_at + DAY_S + 60)}", False),
+        (f"start_time={stamp(made_at - 2 * DAY_S)}&end_time={stamp(made_at + 60)}", True),
+        (f"start_time={stamp(made_at - 60)}&status=&task_id=&api_key_id=&region=&model_name=", True),
+    ):
+        caller.now += 1
+        assert caller.listed(query) == ([task_id] if seen else []), query
 
 
 # ---- uploads
