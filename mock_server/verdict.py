@@ -131,6 +131,7 @@ class Judge:
         self._found: _Tallies = {}
         #: tasks of each key that ended badly and would be known from a look at the list
         self._unlisted: dict[str, dict[str, None]] = {}
+        self._is_asked = False
         for standing in self._standing.values():
             standing.reset()
 
@@ -151,11 +152,13 @@ class Judge:
             else:
                 self._see_ask(entry, story)
             story.last_at = entry.at
-            self._touch(entry.task_id)
+            if self._is_asked:
+                self._touch(entry.task_id)
 
     def moved(self, task_id: str) -> None:
         """A task is new, or in another state."""
-        self._touch(task_id)
+        if self._is_asked:
+            self._touch(task_id)
 
     def settle(self, task: Task) -> None:
         """A task goes, and its story with it: what was not done by now never will be."""
@@ -197,7 +200,8 @@ class Judge:
             story.before = ""
         self._latest[latest] = entry.task_id
         self._stories[entry.task_id] = story
-        self._touch(entry.task_id)
+        if self._is_asked:
+            self._touch(entry.task_id)
 
     def _see_ask(self, entry: Entry, story: _Story) -> None:
         story.asks += 1
@@ -265,6 +269,7 @@ class Judge:
 
     def catch_up(self, now: float, *, done: bool = False, most: int | None = None) -> bool:
         """Look at what has moved since somebody asked, at so many tasks at most; whether that were all."""
+        self._is_asked = True
         return self._standing[done].catch_up(self._stories, now, most)
 
     def verdict(self, now: float, *, done: bool = False, downloads: bool = True) -> dict[str, Any]:
