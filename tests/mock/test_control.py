@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -317,3 +318,27 @@ async def test_the_journal_of_one_key() -> None:
                 pass
         async with session.get(f"{mock.url}/_mock/requests?key=an*") as answer:
             assert [each["n"] for each in (await answer.json())["requests"]] == [1, 3]
+
+
+async def test_a_long_list_and_a_long_state_are_whole_and_let_others_in_between() -> None:
+    """They come in pieces: a call that is made meanwhile is answered before the last piece."""
+    scenario = Scenario(submit_per_s=1e6, query_per_s=1e6, queue_limit=10**6)
+    async with MockServer(scenario) as mock, aiohttp.ClientSession() as session:
+        asked = Asked(scenario, now=mock.clock.now())
+        asked.service = mock.service
+        ids = [asked.made({**CLIP, "input": {"prompt": f"cat {n} " + "of many words " * 40}}) for n in range(3000)]
+        async with session.get(f"{mock.url}/_mock/tasks") as answer:
+            first = await answer.content.readany()
+            async with session.get(f"{mock.url}/_mock/health") as other:
+                assert other.status == 200
+            assert not answer.content.is_eof()
+            assert [each["task_id"] for each in json.loads(first + await answer.read())["tasks"]] == ids
+        async with session.get(f"{mock.url}/_mock/state") as answer:
+            state = BytesIO(await answer.read())
+        as_json = {"Content-Type": "application/json"}
+        async with (
+            MockServer() as second,
+            session.put(f"{second.url}/_mock/state", data=state, headers=as_json) as answer,
+        ):
+            assert await answer.json() == {"ok": True}
+            assert list(second.service.queues.tasks) == ids
