@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -34,6 +35,8 @@ __all__ = ["MockServer", "make_app", "only_serve", "unlike_any_other"]
 
 MAX_BODY_BYTES = 128 * 2**20
 SERVICE = web.AppKey("service", Service)
+#: to listen on every interface is no address to call; this is the one for who sits beside the mock
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
 API = f"{BASE}/"
 TASKS = f"{BASE}/tasks/"
 NO_QUERY: Mapping[str, str] = {}
@@ -74,7 +77,7 @@ def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Ha
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         waiting.begin()
         try:
-            body = await request.read() if request.method == "POST" else b""
+            body = await _body(request) if request.method == "POST" else b""
             if clock.mode == "auto" and request.method == "GET" and request.path.startswith(TASKS):
                 await waiting.hold(request.path.rstrip("/").rpartition("/")[2])
             call = Call(
@@ -93,6 +96,16 @@ def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Ha
     return handle
 
 
+async def _body(request: web.BaseRequest) -> bytes:
+    """What was sent; nothing, where it is not packed as it says."""
+    try:
+        return await request.read()
+    except (web.RequestPayloadError, HttpProcessingError):
+        if request.transport is None or request.transport.is_closing():
+            raise  # there is nobody to be answered
+        return b""
+
+
 def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
     async def upload(request: web.BaseRequest) -> web.StreamResponse:
         fields: dict[str, str] = {}
@@ -102,10 +115,11 @@ def _uploader(service: Service, clock: Clock, wire: Wire) -> Handler:
         except (ValueError, HttpProcessingError):  # not a form: it is refused as one without a file
             form = MultiDictProxy(MultiDict())
         for name, value in form.items():
+            if name == "file":  # what comes behind it is not read
+                data = value.file.read() if isinstance(value, web.FileField) else str(value).encode()
+                break
             if isinstance(value, str):
                 fields[name] = value
-            elif isinstance(value, web.FileField):
-                data = value.file.read()
         call = Call(method="POST", path=request.path, headers=request.headers)
         return await wire.send(request, service.upload(call, fields, data, clock.now()))
 
@@ -145,6 +159,23 @@ def _noting(errors: list[Exception]) -> Middleware:
             return await handler(request)
 
     return note
+
+
+def _logger() -> logging.Logger:
+    """Where aiohttp tells of trouble: clients that speak no HTTP are their own fault, and take one line."""
+    logger = logging.getLogger("mock_server.http")
+    if _in_one_line not in logger.filters:
+        logger.addFilter(_in_one_line)
+    return logger
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        what = " ".join(error.message.split("\n")[0].split())[:200].rstrip(": ")
+        record.msg, record.args = f"a client sent what is not HTTP, and was answered {error.code}: {what}", ()
+        record.exc_info, record.levelno, record.levelname = None, logging.WARNING, "WARNING"
+    return True
 
 
 # Decoders are heavy to import, and most mocks are never sent a file.
@@ -193,7 +224,7 @@ class MockServer:
         handle = _handler(self.service, self.clock, wire, self._waiting)
         app = make_app(self.service, self.clock, wire, handle, self._host)
         app.middlewares.append(_noting(self.errors))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=5.0)
+        self._runner = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=5.0)
         await self._runner.setup()
         assert self._runner.server is not None
         _in_front(self._runner.server, _noted(self.errors, handle))
@@ -235,8 +266,9 @@ class MockServer:
 
     @property
     def url(self) -> str:
-        """`http://host:port`."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
+        """`http://host:port`, as it can be reached from this machine."""
+        host = EVERYWHERE.get(self._host, self._host)
+        host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self._port}"
 
     @property

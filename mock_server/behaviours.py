@@ -55,7 +55,18 @@ class Behaviour:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """How a published client is pointed at the mock, and what to mind."""
+
+    client: str
+    how: str
+    mind: str
+    test: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
+    clients: tuple[Pointer, ...]
     sources: dict[str, Source]
     rows: tuple[Behaviour, ...]
 
@@ -69,12 +80,13 @@ def load_behaviours() -> Table:
         for group, rows in data["behaviours"].items()
         for row in rows
     ]
-    return Table(sources=sources, rows=tuple(rows))
+    return Table(clients=tuple(Pointer(**each) for each in data["clients"]), sources=sources, rows=tuple(rows))
 
 
 def behaviours_json(table: Table) -> dict[str, Any]:
     """The table as data."""
     return {
+        "clients": [asdict(each) for each in table.clients],
         "sources": [asdict(each) for each in table.sources.values()],
         "behaviours": [asdict(each) for each in table.rows],
     }
@@ -98,7 +110,7 @@ def behaviours_text(table: Table) -> str:
 
 def behaviours_markdown(table: Table) -> str:
     """The table as a document."""
-    lines = [GENERATED, "# What the mock imitates", "", _tally(table), ""]
+    lines = [GENERATED, "# The mock", "", *_pointers(table), "## What it imitates", "", _tally(table), ""]
     lines += [
         "*documented*: the vendor's documents say so. *observed*: seen in recorded traffic, in the official SDK, or in what",
         "several published clients rely on. *assumed*: nobody says; the mock does the likeliest. Nothing here was tried on the",
@@ -107,7 +119,7 @@ def behaviours_markdown(table: Table) -> str:
     ]
     for group, rows in groupby(table.rows, key=lambda row: row.group):
         lines += [
-            f"## {group}",
+            f"### {group}",
             "",
             "| | the mock | the fact | known from | confidence | held by |",
             "|---|---|---|---|---|---|",
@@ -117,11 +129,31 @@ def behaviours_markdown(table: Table) -> str:
             for row in rows
         ]
         lines.append("")
-    lines += ["## Sources", "", "| | what | of |", "|---|---|---|"]
+    lines += ["### Sources", "", "| | what | of |", "|---|---|---|"]
     for source in table.sources.values():
         what = f"[{_cell(source.what)}]({source.url})" if source.url else _cell(source.what)
         lines.append(f"| {source.id} | {what} | {source.date} |")
     return "\n".join([*lines, ""])
+
+
+def _pointers(table: Table) -> list[str]:
+    """The section on clients."""
+    return [
+        "## Point your client at it",
+        "",
+        "`wanspec mock serve` takes every key but those that begin with `sk-invalid`, and is known by its address. A proxy in",
+        "the environment takes calls to loopback too, mostly: `NO_PROXY=127.0.0.1,localhost` keeps it out. A client that",
+        "waits between polls is spared the wait by `--clock auto` or `--speed 60`. Who does not want to touch the client asks",
+        "`wanspec mock chaos -- COMMAND`, which sets `DASHSCOPE_BASE_URL`, `DASHSCOPE_HTTP_BASE_URL`, `DASHSCOPE_API_KEY` and",
+        "`NO_PROXY` for it, and fills in `{url}` where the address is an argument.",
+        "",
+        "| client | how | mind | tried by |",
+        "|---|---|---|---|",
+        *(f"| {each.client} | {_cell(each.how)} | {_cell(each.mind)} | `{each.test}` |" for each in table.clients),
+        "",
+        "Clients that guard against private addresses need to be told (OpenClaw: `allowPrivateNetwork`; not tried here).",
+        "",
+    ]
 
 
 def _tally(table: Table) -> str:

@@ -31,7 +31,8 @@ __all__ = ["CELLS", "HEALTHY", "Cell", "Chaos", "Outcome"]
 KEY = "sk-chaos-0000000000000000"
 #: Between a polite end and one that cannot be refused.
 GRACE_S = 3.0
-TAIL_LINES = 20
+LOOK_S = 0.05
+TAIL_LINES, TAIL_BYTES = 20, 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,9 +199,8 @@ class Chaos:
             except TimeoutError:
                 pass
             finally:
-                if process.returncode is None:
-                    await _end(process)
-        return exit_code, "\n".join(output.read_text(errors="replace").splitlines()[-TAIL_LINES:])
+                await _end(process)
+        return exit_code, _tail(output)
 
 
 def _is_paid(task: Task) -> bool:
@@ -224,11 +224,19 @@ def _environment(given: Mapping[str, str], url: str) -> dict[str, str]:
     }  # fmt: skip
 
 
+def _tail(output: Path) -> str:
+    """The last lines of what may be very much."""
+    with output.open("rb") as file:
+        file.seek(max(output.stat().st_size - TAIL_BYTES, 0))
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-TAIL_LINES:])
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a client and what it has started: politely, then not."""
+    """End what is left of a client and of what it has started: politely, then not."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), GRACE_S)
+        for _ in range(int(GRACE_S / LOOK_S)):
+            await asyncio.sleep(LOOK_S)
+            os.killpg(process.pid, 0)  # raises when nobody is left
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()

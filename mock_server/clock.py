@@ -18,7 +18,7 @@ from typing import Any
 
 from mock_server.scenario import ClockSetting
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "checked"]
 
 MODES = ("real", "scaled", "step", "auto")
 
@@ -84,8 +84,9 @@ class Clock:
     def as_json(self) -> dict[str, Any]:
         return {"now": self.now(), "mode": self.mode, "speed": self.speed}
 
-    def load(self, data: dict[str, Any]) -> None:
-        """The time, mode and speed that were dumped, also where that is back in time."""
+    def load(self, data: dict[str, Any], setting: ClockSetting) -> None:
+        """The (checked) time, mode and speed that were dumped, also where that is back in time."""
+        self.setting = setting
         self._at, self._since = data["now"], self._source()
         self.mode, self.speed = data["mode"], data["speed"]
         self.tell()
@@ -94,3 +95,20 @@ class Clock:
         """Something may have become due."""
         for watcher in self.watchers:
             watcher()
+
+
+def checked(data: Any) -> dict[str, Any]:
+    """What a clock has told of itself.
+
+    Raises:
+        ValueError: no clock says this.
+    """
+    if not isinstance(data, dict) or not {"now", "mode", "speed"} <= set(data):
+        raise ValueError("a state has a clock with now, mode and speed")
+    for name in ("now", "speed"):
+        value = data[name]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e11:
+            raise ValueError(f"the clock of a state has {name} as a number above 0, not {value!r}")
+    if data["mode"] not in MODES:
+        raise ValueError(f"the mode of a clock is one of {', '.join(MODES)}, not {data['mode']!r}")
+    return data

@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Iterator
+import re
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from itertools import islice, takewhile
+from itertools import chain, islice, takewhile
 from operator import attrgetter
 from typing import Any
 
@@ -22,10 +24,11 @@ from aiohttp import web
 
 from mock_server import front
 from mock_server.answers import Call, number
-from mock_server.clock import Clock
+from mock_server.clock import Clock, checked
 from mock_server.door import prompt_of
 from mock_server.guard import forbidden
 from mock_server.library import names, read_named
+from mock_server.pieces import AT_ONCE, pieces, pieces_of_list
 from mock_server.reading import rule_as_json, rule_from, scenario_as_json, scenario_from, scenario_from_text
 from mock_server.rows import code_of, text_of
 from mock_server.rules import EFFECTS, is_at_home
@@ -36,8 +39,6 @@ from mock_server.wire import Wire
 
 __all__ = ["add_control"]
 
-#: tasks whose prices are looked up before others have their turn
-BILLED_AT_ONCE = 500
 #: letters of a prompt that a list shows
 PROMPT_CHARS = 500
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -46,7 +47,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 def add_control(app: web.Application, service: Service, clock: Clock, wire: Wire, bound: str) -> None:
     """Add the control routes, and the page, to an application that listens on the host `bound`."""
     control = Control(service, clock, wire)
-    for method, path, handler in (
+    routes = (
         ("GET", "/_mock/health", control.health),
         ("GET", "/_mock/tasks", control.tasks),
         ("GET", "/_mock/tasks/{id}", control.task),
@@ -67,9 +68,12 @@ def add_control(app: web.Application, service: Service, clock: Clock, wire: Wire
         ("GET", "/_mock/state", control.dump),
         ("PUT", "/_mock/state", control.restore),
         *front.PATHS,
-    ):
+    )
+    for method, path, handler in (*routes, ("GET", "/openapi.json", control.document)):
         app.router.add_route(method, path, _told(handler, bound))
-    app.router.add_route("GET", "/openapi.json", control.document)
+        if method == "GET":  # by which tools ask whether somebody is there
+            app.router.add_route("HEAD", path, _told(handler, bound))
+    app.router.add_route("*", "/_mock{path:(?s:/.*)?}", _told(_nothing([each[:2] for each in routes]), bound))
 
 
 def _told(handler: Handler, bound: str) -> Handler:
@@ -82,6 +86,26 @@ def _told(handler: Handler, bound: str) -> Handler:
             return await handler(request)
         except (ValueError, TypeError, UnicodeDecodeError) as error:
             return web.json_response({"error": str(error) or "this cannot be"}, status=400)
+
+    return handle
+
+
+def _nothing(routes: list[tuple[str, str]]) -> Handler:
+    """For what the control surface does not have: what it has instead."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked = request.path.rstrip("/")
+        fitting = [
+            method for method, path in routes if re.fullmatch(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path)), asked)
+        ]
+        if fitting and request.method not in fitting:
+            error = f"{asked} is asked with {' or '.join(fitting)}, not with {request.method}"
+            return web.json_response({"error": error}, status=405, headers={"Allow": ", ".join(fitting)})
+        near = (fitting and [asked]) or get_close_matches(asked, {path for _, path in routes}, 1)
+        hint = f"did you mean {near[0]}? " if near else ""
+        return web.json_response(
+            {"error": f"there is nothing at {request.path}; {hint}All of it stands in /openapi.json"}, status=404
+        )
 
     return handle
 
@@ -112,17 +136,20 @@ class Control:
 
     async def tasks(self, request: web.Request) -> web.StreamResponse:
         self._service.queues.advance(self._clock.now())
-        query = request.query
+        query = _query(request, "model", "state", "account", "key", "since", "limit", "offset", "brief")
         wanted = {name: query[name] for name in ("model", "state", "account", "key") if name in query}
-        since, offset = number(query.get("since"), 0), number(query.get("offset"), 0)
-        end = offset + number(query["limit"], 0) if "limit" in query else None
+        since, offset = _count(query, "since") or 0, _count(query, "offset") or 0
+        limit = _count(query, "limit")
+        end = offset + limit if limit is not None else None
         newest: Iterator[Task] = reversed(self._service.queues.tasks.values())
         newest = takewhile(lambda each: each.number > since, newest) if since else newest
         if (there := self._service.queues.by_state.get(wanted.get("state", ""))) is not None and len(wanted) == 1:
             end = there if end is None else min(end, there)  # so that the last one found ends the search
         found = [*islice(_fitting(newest, wanted), offset, max(end, offset) if end is not None else None)]
-        is_brief = query.get("brief") == "1"
-        return web.json_response({"tasks": [self._task(each, request, brief=is_brief) for each in reversed(found)]})
+        told = (self._task(each, request, brief=query.get("brief") == "1") for each in reversed(found))
+        if len(found) <= AT_ONCE:
+            return web.json_response({"tasks": [*told]})
+        return await _sent(request, chain(['{"tasks": '], pieces_of_list(told), ["}"]))
 
     async def task(self, request: web.Request) -> web.StreamResponse:
         """One task, with what a client is told when it asks for it."""
@@ -185,23 +212,31 @@ class Control:
         is_done = False
         while not is_done:
             there = service.queues.tasks.values(), service.queues.at_once.values()
-            is_done = service.ledger.catch_up(*there, service.region, BILLED_AT_ONCE)
+            is_done = service.ledger.catch_up(*there, service.region, AT_ONCE)
             await asyncio.sleep(0)  # a hundred thousand prices take a second: calls of clients go first
         return web.json_response(service.bill())
 
     async def verdict(self, request: web.Request) -> web.StreamResponse:
-        done, downloads = request.query.get("done") == "1", request.query.get("downloads") != "0"
-        return web.json_response(self._service.verdict(self._clock.now(), done=done, downloads=downloads))
+        query = _query(request, "done", "downloads")
+        done, downloads = query.get("done") == "1", query.get("downloads") != "0"
+        service = self._service
+        service.queues.advance(self._clock.now())
+        is_done = False
+        while not is_done:
+            is_done = service.judge.catch_up(self._clock.now(), done=done, most=AT_ONCE)
+            await asyncio.sleep(0)
+        return web.json_response(service.verdict(self._clock.now(), done=done, downloads=downloads))
 
     async def requests(self, request: web.Request) -> web.StreamResponse:
-        query = request.query
+        query = _query(request, "kind", "model", "key", "task_id", "status", "since", "limit")
         found = self._service.journal.select(
             kind=query.get("kind"),
             model=query.get("model"),
+            key=query.get("key"),
             task_id=query.get("task_id"),
             status=query.get("status"),
-            since=number(query.get("since"), 0),
-            limit=number(query["limit"], 0) if "limit" in query else None,
+            since=_count(query, "since") or 0,
+            limit=_count(query, "limit"),
         )
         return web.json_response({"requests": [each.as_json() for each in found]})
 
@@ -251,9 +286,9 @@ class Control:
         """Change some of the scenario: by JSON, by YAML, or by the name of a ready-made one."""
         before = self._service.scenario
         if "name" in request.query:
-            scenario = read_named(request.query["name"], before)
+            scenario = read_named(request.query["name"], before, self._service.check_scenario)
         elif "yaml" in request.content_type:
-            scenario = scenario_from_text(await request.read(), "scenario", before)
+            scenario = scenario_from_text(await request.read(), "scenario", before, self._service.check_scenario)
         else:
             scenario = scenario_from(await _object(request), before)
         self._service.check_scenario(scenario)
@@ -291,23 +326,32 @@ class Control:
 
     # ---- the whole
 
-    async def dump(self, _: web.Request) -> web.StreamResponse:
+    async def dump(self, request: web.Request) -> web.StreamResponse:
         self._service.queues.advance(self._clock.now())
-        return web.json_response({**dumped(self._service), "clock": self._clock.as_json()})
+        return await _sent(request, pieces({**dumped(self._service), "clock": self._clock.as_json()}))
 
     async def restore(self, request: web.Request) -> web.StreamResponse:
         data = await _object(request)
-        clock = data.get("clock")
-        if not isinstance(clock, dict) or not {"now", "mode", "speed"} <= set(clock):
-            raise ValueError("a state has a clock with now, mode and speed")
+        clock = checked(data.get("clock"))
         restored(self._service, data)
-        self._clock.load(clock)
+        self._clock.load(clock, self._service.scenario.clock)
         return web.json_response({"ok": True})
 
     async def document(self, _: web.Request) -> web.StreamResponse:
         from wanspec.contract.openapi import openapi
 
         return web.json_response(openapi(self._service.contract))
+
+
+async def _sent(request: web.Request, text: Iterator[str]) -> web.StreamResponse:
+    """JSON in pieces; calls of clients go in between."""
+    response = web.StreamResponse(headers={"Content-Type": "application/json; charset=utf-8"})
+    await response.prepare(request)
+    for piece in text:
+        await response.write(piece.encode())
+        await asyncio.sleep(0)
+    await response.write_eof()
+    return response
 
 
 def _fitting(tasks: Iterator[Task], wanted: dict[str, str]) -> Iterator[Task]:
@@ -340,6 +384,21 @@ async def _object(request: web.Request) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ValueError("the body is not a JSON object")
     return data
+
+
+def _query(request: web.Request, *names: str) -> Mapping[str, str]:
+    """What was asked for by name; a slip in a name would be answered with everything."""
+    for name in request.query:
+        if name not in names:
+            raise ValueError(f"{request.path} is asked by {', '.join(names)}; not by {name}")
+    return request.query
+
+
+def _count(query: Mapping[str, str], name: str) -> int | None:
+    text = query.get(name)
+    if text is not None and (value := number(text, -1)) < 0:
+        raise ValueError(f"{name} is a whole number from 0, not {text!r}")
+    return None if text is None else value
 
 
 def _seconds(data: dict[str, Any], name: str) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,18 @@ _KNOWN_HEADERS = frozenset(
     for name in ("async", "ossresourceresolve", "workspace", "datainspection", "wait-timeout", "sse", "apikey")
 )
 _SDK_HEADERS = "x-dashscope-sdk-"
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_number(text)
+
+
+_decoded = json.JSONDecoder(parse_constant=_no_number, parse_float=_finite).decode
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
@@ -89,7 +102,7 @@ class Door:
 
     def _read(self, data: bytes) -> Read:
         try:
-            body = json.loads(data)
+            body = _decoded(data.decode(json.detect_encoding(data), "surrogatepass"))
         except (ValueError, RecursionError):
             body = None
         if not isinstance(body, dict):

@@ -36,10 +36,10 @@ def struck(then: Then, make: Callable[[], Answer], refuse: Refuse, *, is_store: 
     if do == "empty":
         rows: dict[str, Any] = {"total": 0, "total_page": 0, "page_no": 1, "page_size": 10, "data": []}
         return _later(ok({"request_id": "", **rows}), then.delay_s)
-    return _on_the_way(do, then, None, refuse, is_store)
+    return _on_the_way(do, then, None, refuse, is_store, task_id)
 
 
-def _on_the_way(do: str, then: Then, made: Answer | None, refuse: Refuse, is_store: bool) -> Answer:
+def _on_the_way(do: str, then: Then, made: Answer | None, refuse: Refuse, is_store: bool, task_id: str = "") -> Answer:
     """What comes out of the wire; `made` is the answer that was to go in, where there is one."""
     match do:
         case "drop":
@@ -68,7 +68,7 @@ def _on_the_way(do: str, then: Then, made: Answer | None, refuse: Refuse, is_sto
         case _:
             answer = refuse(
                 _ROWS.get(do, do), is_store=is_store, status=then.status, code=then.code, message=then.message,
-                retry_after_s=then.retry_after_s,
+                retry_after_s=then.retry_after_s, task_id=task_id,
             )  # fmt: skip
             return _later(answer, then.delay_s or answer.delay_s)
 

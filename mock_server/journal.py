@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -87,11 +87,18 @@ class Journal:
         self._entries.clear()
         self.count = 0
 
+    def load(self, entries: Iterable[Entry], count: int) -> None:
+        """The entries that another journal has kept, and how many calls it has counted; no watcher is told."""
+        self._entries.clear()
+        self._entries.extend(entries)
+        self.count = count
+
     def select(
         self,
         *,
         kind: str | None = None,
         model: str | None = None,
+        key: str | None = None,
         status: int | str | None = None,
         task_id: str | None = None,
         since: int = 0,
@@ -99,7 +106,7 @@ class Journal:
     ) -> list[Entry]:
         """The kept entries that fit, oldest first: those after number `since`, of them the last `limit`.
 
-        `model` is a glob; `status` is one, or a class of them: 4xx.
+        `model` and `key` (an alias) are globs; `status` is one, or a class of them: 4xx.
         """
         found = [
             each
@@ -107,6 +114,7 @@ class Journal:
             if each.n > since
             and kind in (None, each.kind)
             and (model is None or fnmatchcase(each.model, model))
+            and (key is None or fnmatchcase(each.key_alias, key))
             and (status is None or str(status) in (str(each.status), f"{each.status // 100}xx"))
             and task_id in (None, each.task_id)
         ]

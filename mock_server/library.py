@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from mock_server.scenario import Scenario
 from wanspec.contract.text import read_yaml
 
 __all__ = ["names", "read_file", "read_named", "text_of"]
+
+#: raises BadScenario for one that is not what it has to be
+Hold = Callable[[Scenario], None]
 
 
 def names() -> dict[str, str]:
@@ -33,20 +37,20 @@ def text_of(name: str) -> bytes:
     return resources.files("mock_server").joinpath("scenarios", f"{name}.yaml").read_bytes()
 
 
-def read_named(name: str, base: Scenario | None = None) -> Scenario:
+def read_named(name: str, base: Scenario | None = None, hold: Hold = lambda scenario: None) -> Scenario:
     """A ready-made scenario over `base`.
 
     Raises:
         BadScenario: there is none of this name.
     """
-    return scenario_from_text(text_of(name), f"{name}.yaml", base)
+    return scenario_from_text(text_of(name), f"{name}.yaml", base, hold)
 
 
-def read_file(path: Path, base: Scenario | None = None) -> Scenario:
+def read_file(path: Path, base: Scenario | None = None, hold: Hold = lambda scenario: None) -> Scenario:
     """The scenario of a file over `base`.
 
     Raises:
         OSError: it cannot be read.
         BadScenario: it is not a scenario; with its place.
     """
-    return scenario_from_text(path.read_bytes(), str(path), base)
+    return scenario_from_text(path.read_bytes(), str(path), base, hold)

@@ -17,7 +17,15 @@ from mock_server.rules import SURFACES, Rule, Then, When
 from mock_server.scenario import ClockSetting, Fault, Key, Limits, LogNormal, Scenario, Times
 from wanspec.contract.text import place_in, read_yaml
 
-__all__ = ["BadScenario", "rule_as_json", "rule_from", "scenario_as_json", "scenario_from", "scenario_from_text"]
+__all__ = [
+    "BadScenario",
+    "Path",
+    "rule_as_json",
+    "rule_from",
+    "scenario_as_json",
+    "scenario_from",
+    "scenario_from_text",
+]
 
 Path = tuple[str | int, ...]
 Read = Callable[[Any, Path], Any]
@@ -41,8 +49,10 @@ def scenario_from(data: Mapping[str, Any], base: Scenario | None = None) -> Scen
     return dataclasses.replace(base or Scenario(), **changes)
 
 
-def scenario_from_text(text: bytes | str, name: str, base: Scenario | None = None) -> Scenario:
-    """A scenario out of a YAML file; `about` in it is for readers.
+def scenario_from_text(
+    text: bytes | str, name: str, base: Scenario | None = None, hold: Callable[[Scenario], None] = lambda scenario: None
+) -> Scenario:
+    """A scenario out of a YAML file, held to what else it has to be; `about` in it is for readers.
 
     Raises:
         BadScenario: the text, a name or a value is wrong; the message begins with file:line:column.
@@ -53,7 +63,9 @@ def scenario_from_text(text: bytes | str, name: str, base: Scenario | None = Non
     if not isinstance(data, dict):
         raise BadScenario((), f"{name}: a scenario is a map of settings")
     try:
-        return scenario_from({key: value for key, value in data.items() if key != "about"}, base)
+        scenario = scenario_from({key: value for key, value in data.items() if key != "about"}, base)
+        hold(scenario)
+        return scenario
     except BadScenario as error:
         place = place_in(data, error.path, key=error.is_key)
         raise BadScenario((), f"{place or name}: {error}") from error
@@ -104,7 +116,8 @@ def _said(value: When | Then) -> dict[str, Any]:
 def _number(value: Any, path: Path, *, low: float = 0.0, above: bool = False, most: float = 1e9) -> float:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not low <= value < most or (above and value == low):
-        raise BadScenario(path, f"{_shown(value)} is not a number {'above' if above else 'from'} {low:g}")
+        to = f" to {most:g}" if most < 1e9 else ""
+        raise BadScenario(path, f"{_shown(value)} is not a number {'above' if above else 'from'} {low:g}{to}")
     return float(value)
 
 
@@ -112,9 +125,10 @@ def _epoch(value: Any, path: Path) -> float:
     return _number(value, path, most=1e11)
 
 
-def _whole(value: Any, path: Path, *, low: int | None = 0) -> int:
-    if type(value) is not int or (low is not None and value < low):
-        raise BadScenario(path, f"{_shown(value)} is not a whole number{'' if low is None else f' from {low}'}")
+def _whole(value: Any, path: Path, *, low: int | None = 0, most: int = 10**18) -> int:
+    if type(value) is not int or (low is not None and value < low) or value > most:
+        span = "" if low is None else f" from {low}" + (f" to {most}" if most < 1e9 else "")
+        raise BadScenario(path, f"{_shown(value)} is not a whole number{span}")
     return value
 
 
@@ -265,7 +279,7 @@ WHEN: dict[str, Read] = {
     "probability": partial(_or_null, read=partial(_number, most=1.0000001)),
 }  # fmt: skip
 THEN: dict[str, Read] = {
-    "do": _do, "fault": _do, "row": _text, "delay_s": _number, "status": partial(_or_null, read=partial(_whole, low=200)),
+    "do": _do, "fault": _do, "row": _text, "delay_s": _number, "status": partial(_or_null, read=partial(_whole, low=200, most=599)),
     "code": partial(_or_null, read=_text), "message": partial(_or_null, read=_text),
     "retry_after_s": partial(_or_null, read=_number), "bytes_per_s": _number, "lag_s": _number,
     "parts": partial(_one_or_more, read=_whole),

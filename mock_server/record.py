@@ -189,8 +189,9 @@ class Recorder:
     ) -> web.StreamResponse:
         """Hand a file through, counting and digesting it."""
         answer = web.StreamResponse(status=reply.status)
+        unpacked = "Content-Encoding" in reply.headers  # as it came through here: its length is another
         for name, value in reply.headers.items():
-            if name.lower() not in _OF_THE_HOP - {"content-length"}:
+            if name.lower() not in (_OF_THE_HOP if unpacked else _OF_THE_HOP - {"content-length"}):
                 answer.headers.add(name, value)
         await answer.prepare(request)
         size_bytes, digest = 0, hashlib.sha256()

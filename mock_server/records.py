@@ -1,6 +1,6 @@
 """Pages of the list of tasks. Pure functions over the tasks of an account.
 
-The list is flat, newest first, with a window of at most two days and no word of prompts or results. A page of the whole window,
+The list is flat, newest first, with a window and no word of prompts or results. A page of the whole window,
 or of one model in it, costs what the page costs; another filter looks at every task of the window.
 """
 
@@ -37,7 +37,7 @@ def page_of(
     low, high = shelf.span(max(since, now - kept_s), min(until + 1, now - lag_s))
     page = max(number(query.get("page_no"), 1), 1)
     size = min(max(number(query.get("page_size"), 10), 1), 100)
-    wanted = {name: query[name] for name in _ROW_FILTERS if name in query}
+    wanted = {name: query[name] for name in _ROW_FILTERS if query.get(name)}
     if wanted:
         rows = [row for task in _newest(shelf, low, high) if _fits(row := list_row(task, UID, region), wanted)]
         total, shown = len(rows), rows[(page - 1) * size : page * size]
@@ -57,11 +57,11 @@ def _fits(row: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
 
 
 def _window(query: Mapping[str, str], now: float, utc_offset_h: float) -> tuple[float, float]:
-    """From when to when, in epoch seconds; the last day when the query does not say (or says no time)."""
+    """From when to when, in epoch seconds: a bound without the other is one of a day, without both the last day counts."""
     since, until = (_time(query.get(name), utc_offset_h) for name in ("start_time", "end_time"))
-    if since is None:
-        since = (until if until is not None else now) - DAY_S
-    return since, until if until is not None else since + 2 * DAY_S
+    if since is not None:
+        return since, until if until is not None else since + DAY_S
+    return (until if until is not None else now) - DAY_S, until if until is not None else now
 
 
 def _time(text: str | None, utc_offset_h: float) -> float | None:

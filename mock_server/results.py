@@ -14,11 +14,16 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 from mock_server.answers import Answer, Call, Picture, Seeded, number, ok, xml
 from mock_server.tasks import Task
 
 __all__ = ["Results"]
+
+_KEY_ID = "mock"
+#: what a policy says of the form beside its directory
+_CONDITIONS = {"x-oss-object-acl": "private", "x-oss-forbid-overwrite": "true"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +73,8 @@ class Results:
         """What stands behind a link."""
         name = path.removeprefix("/_results/")
         expires = number(call.query.get("Expires"), 0)
+        if call.method not in ("GET", "HEAD"):  # a link is signed for a verb
+            return xml(403, "SignatureDoesNotMatch", "The request signature does not match.")
         if not hmac.compare_digest(call.query.get("Signature", "").encode(), self._signature(name, expires).encode()):
             return xml(403, "SignatureDoesNotMatch", "The request signature does not match.")
         if now > expires:
@@ -105,24 +112,31 @@ class Results:
                     "expire_in_seconds": upload["policy_s"],
                     "max_file_size_mb": upload["max_mb"],
                     "capacity_limit_mb": 999999999,
-                    "oss_access_key_id": "mock",
-                    "x_oss_object_acl": "private",
-                    "x_oss_forbid_overwrite": "true",
+                    "oss_access_key_id": _KEY_ID,
+                    **{name.replace("-", "_"): value for name, value in _CONDITIONS.items()},
                 },
             }
         )
 
     def upload(self, fields: Mapping[str, str], data: bytes | None, now: float) -> Answer:
-        """The form that a client posts to `upload_host`."""
+        """The form that a client posts to `upload_host`; `fields` are those before the file."""
         key, policy = fields.get("key", ""), fields.get("policy", "")
         expires = number(policy.removeprefix("mock-"), 0)
         directory = key.rpartition("/")[0]
         if data is None or not key or ".." in key:
-            return xml(400, "InvalidArgument", "The body of your POST request is not well-formed.")
+            return xml(
+                400, "MalformedPOSTRequest", "The body of your POST request is not well-formed multipart/form-data."
+            )
+        if fields.get("OSSAccessKeyId") != _KEY_ID:
+            return xml(403, "InvalidAccessKeyId", "The OSS Access Key Id you provided does not exist in our records.")
         if fields.get("Signature", "") != self._signature(directory, expires):
             return xml(403, "SignatureDoesNotMatch", "The request signature does not match.")
         if now > expires:
             return xml(403, "AccessDenied", "Invalid according to Policy: Policy expired.")
+        for name, value in _CONDITIONS.items():
+            if fields.get(name) != value:
+                what = f'["eq", "${name}", "{value}"]'
+                return xml(403, "AccessDenied", f"Invalid according to Policy: Policy Condition failed: {escape(what)}")
         if key in self._uploads:
             return xml(409, "FileAlreadyExists", "The object you specified already exists and can not be overwritten.")
         if len(data) > self._upload["max_mb"] * 2**20:
@@ -131,7 +145,8 @@ class Results:
         digest = hashlib.sha256(data).hexdigest()
         self._uploads[key] = Upload(at=now, sha256=digest, shape=self._shape_of(data), model=model)
         self._forget(now)
-        return Answer(content_type="application/octet-stream")
+        status = 200 if fields.get("success_action_status") == "200" else 204
+        return Answer(status=status, content_type="application/octet-stream")
 
     def _forget(self, now: float) -> None:
         """Drop what nobody may use any more; both are in the order of time."""

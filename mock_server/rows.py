@@ -23,7 +23,7 @@ _STATUS_CODES = {401: "InvalidApiKey", 403: "AccessDenied", 404: "NotFound", 405
 
 def refusal(
     row: Fault, request_id: str, *, is_store: bool = False, status: int | None = None, code: str | None = None,
-    message: str | None = None, retry_after_s: float | None = None,
+    message: str | None = None, retry_after_s: float | None = None, task_id: str = "",
 ) -> Answer:  # fmt: skip
     """What the service says for a row; on a store of files in XML."""
     said = status if status is not None else next((each for each in row.http if each is not None), None)
@@ -39,6 +39,8 @@ def refusal(
         return xml(said, code, message)
     if said < 400:  # an answer in good faith that has nothing in it
         output = {"code": code, "message": message} if row.code else {}
+        if row.task_status:
+            output = {"task_id": task_id, "task_status": row.task_status}
         return Answer(status=said, json={"output": output, "request_id": request_id}, headers=headers)
     return Answer(status=said, json={"code": code, "message": message, "request_id": request_id}, headers=headers)
 

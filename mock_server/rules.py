@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -275,8 +276,8 @@ class Rulebook:
 
     def dump(self) -> dict[str, Any]:
         return {
-            "counts": self.counts,
-            "struck": self.struck,
+            "counts": [*self.counts],
+            "struck": [*self.struck],
             "by_hand": [asdict(rule) for rule in self._rules[self._of_scenario :]],
             "asked": [list(each.values()) for each in self.asked()],
             "heard": [list(each) for each in self._heard],
@@ -313,7 +314,9 @@ def check_rule(rule: Rule, rows: Mapping[str, Any]) -> None:
     if do in EFFECTS[on]:
         return
     if do not in rows:
-        raise ValueError(f"no fault {do!r} on {on!r}, and the error catalogue has no such row; there is {_offer(on)}")
+        near = get_close_matches(do, [*EFFECTS[on], *rows], 1, 0.7)
+        meant = f"did you mean {near[0]}? There is" if near else "there is"
+        raise ValueError(f"no fault {do!r} on {on!r}, and the error catalogue has no such row; {meant} {_offer(on)}")
     phases = rows[do].phases
     if not is_at_home(on, phases):
         raise ValueError(f"the row {do!r} is none of {on}; it is one of {', '.join(phases)}")

@@ -17,13 +17,14 @@ from mock_server.answers import Answer, Call, Seeded, ok
 from mock_server.bill import Bill
 from mock_server.door import Door, Read, foreign_query, prompt_of
 from mock_server.faults import struck
+from mock_server.fitting import fit
 from mock_server.journal import Journal, Seen, entry_of, kind_of
 from mock_server.making import Maker
 from mock_server.rates import Rates
 from mock_server.records import FILTERS, page_of, quota_page
 from mock_server.results import Results
 from mock_server.rows import refusal
-from mock_server.rules import AskedWrongly, Rulebook, Subject, Then, check_rule
+from mock_server.rules import AskedWrongly, Rulebook, Subject, Then
 from mock_server.scenario import Scenario
 from mock_server.shapes import quota_row, refusal_text, result_body, task_body
 from mock_server.tasks import Queues, Task
@@ -80,23 +81,12 @@ class Service:
         return self._scenario.region or HOME
 
     def check_scenario(self, scenario: Scenario) -> None:
-        """Refuse a scenario with a region or a row that the contract does not know.
+        """Refuse a scenario that does not fit the contract.
 
         Raises:
-            ValueError: there is no such region or row, or the row is at home elsewhere.
+            BadScenario: it names what is not there (a ValueError).
         """
-        for region in (scenario.region, *(key.region for key in scenario.keys)):
-            if region is not None and region not in self.contract.service["regions"]:
-                raise ValueError(f"there is no region {region!r}")
-        for row in (name for key in scenario.keys for name in (key.refusal, key.row) if name):
-            if row not in self._rows or "submit" not in self._rows[row].phases:
-                raise ValueError(f"the error catalogue has no row {row!r} for a submit")
-        for name, rules in (("rules", scenario.rules), ("faults", [each.as_rule() for each in scenario.faults])):
-            for index, rule in enumerate(rules):
-                try:
-                    check_rule(rule, self._rows)
-                except ValueError as error:
-                    raise ValueError(f"{name}[{index}]: {error}") from error
+        fit(scenario, self.contract)
 
     def use(self, scenario: Scenario) -> None:
         """Go on with another scenario; its seed counts from the next task on, its rules from the next call on."""
@@ -115,7 +105,7 @@ class Service:
         self._accounts = Accounts(self.contract, self._scenario)
         self.rules = Rulebook(self._scenario.all_rules, self._seeded, self._rows)
         self.ledger = Bill(self.contract)
-        self.queues = Queues(self._running_limit, self._kept_s, self._settle, self.ledger.moved)
+        self.queues = Queues(self._running_limit, self._kept_s, self._settle, self._moved)
         self.results = Results(self._seeded, self.contract.service["upload"], self._shape_of)
         self.maker = Maker(self.contract, self.door, self.results, self._seeded)
         self.maker.use(self._scenario, self._accounts, self.rules)
@@ -311,9 +301,7 @@ class Service:
         if not self._may_ask(caller.account, now):
             return self._refuse("rate_quota")
         if self._is_strict(call) and (name := foreign_query(call.query, ())):
-            return self._refuse(
-                "field_required", code="InvalidParameter", message=f"strict: {name} is not asked for here"
-            )
+            return self._refuse("field_required", code="InvalidParameter", message=f"strict: {name} is not asked here")
         task = self._own(task_id, caller.account, now)
         request_id = self._seeded.uuid(f"query/{self.calls.get('poll', 0)}/{task_id}")
         if task is None:
@@ -400,8 +388,13 @@ class Service:
     def _kept_s(self) -> float:
         return max(self._scenario.retention_s, self._scenario.link_s)
 
+    def _moved(self, task: Task) -> None:
+        self.ledger.moved(task)
+        self.judge.moved(task.id)
+
     def _settle(self, task: Task) -> None:
         self.ledger.settle(task, self.region)
+        self.judge.settle(task)
 
     def charge(self, task: Task) -> dict[str, Any] | None:
         """What has become of the money of a task."""

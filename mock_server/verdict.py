@@ -2,8 +2,9 @@
 
 Of each task it keeps one small story (who made it, whether that answer arrived, who asked, what was told, what was fetched),
 of calls in trouble the last one of each target, of what was found a count and the first examples. A story goes when its task
-goes. Some guilt shows at once (asked too fast), some only by what is not done any more (a task never asked for): there
-`done` says that the client has ended; while it works the judge is patient, and takes nothing for left that may yet come.
+goes, and what it came to stays. Some guilt shows at once (asked too fast), some only by what is not done any more (a task never
+asked for; `standing.py` keeps count of those): there `done` says that the client has ended; while it works the judge is patient,
+and takes nothing for left that may yet come. To ask for a verdict changes none.
 
 When is a second equal task one too many? Two equal jobs may be meant, so equality alone is no guilt. It is `double_submit`
 when the same key makes an equal task, without `X-Mock-Repeat`, and never asks for the first: its answer was lost, or its id
@@ -14,8 +15,10 @@ it knows of, and paid for on purpose.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from mock_server.journal import Entry
@@ -30,15 +33,19 @@ from mock_server.manners import (
     SILENT_S,
     Finding,
 )
+from mock_server.standing import Look, Matter, Standing
 from mock_server.tasks import Task
 
 __all__ = ["Judge"]
 
 ENDS = ("SUCCEEDED", "FAILED", "CANCELED")
+#: ends of which the list says all that there is to know
+_SHOWN = ("FAILED", "CANCELED")
 #: Targets in trouble that are remembered; the oldest are forgotten first.
 TARGETS = 2000
-#: Tasks made, at least, between two looks for stories whose task is gone; with many stories, half as many as those.
-SWEEP_EVERY = 1000
+
+#: rule, what was seen, calls
+Omission = tuple[str, str, tuple[int, ...]]
 
 
 @dataclass(slots=True)
@@ -48,6 +55,7 @@ class _Story:
     n: int
     key: str
     model: str
+    fingerprint: str
     is_lost: bool
     #: there is a task to ask for: not so when the answer was to be the result
     has_id: bool
@@ -68,6 +76,10 @@ class _Story:
     again_is_blind: bool = False
     again_trouble_n: int = 0
     is_asked_since: bool = False
+    #: the equal task was asked for
+    again_is_asked: bool = False
+    #: the equal task that was made before this one
+    before: str = ""
 
 
 @dataclass(slots=True)
@@ -98,14 +110,16 @@ class _Tally:
                 self.tasks.append(task_id)
 
 
-_Tallies = dict[tuple[str, str, str], _Tally]
+_Tallies = dict[Matter, _Tally]
 
 
 class Judge:
-    """Told of every call; `task_of` finds the task of an id, or None when it is gone."""
+    """Told of every call, of every task that moves and of every one that goes; `task_of` finds the task of an id."""
 
     def __init__(self, task_of: Callable[[str], Task | None]) -> None:
         self._task_of = task_of
+        #: what stands while the clients work, and what would if they had ended
+        self._standing = {done: Standing(partial(self._look, done=done)) for done in (False, True)}
         self.reset()
 
     def reset(self) -> None:
@@ -115,7 +129,11 @@ class Judge:
         self._trouble: OrderedDict[tuple[str, str, str], _Trouble] = OrderedDict()
         self._listed: dict[str, tuple[int, float]] = {}
         self._found: _Tallies = {}
-        self._unswept = 0
+        #: tasks of each key that ended badly and would be known from a look at the list
+        self._unlisted: dict[str, dict[str, None]] = {}
+        self._is_asked = False
+        for standing in self._standing.values():
+            standing.reset()
 
     # ---- what is seen
 
@@ -126,36 +144,70 @@ class Judge:
             self._see_create(entry)
         elif entry.kind == "list" and entry.answered and entry.status == 200:
             self._listed[entry.key_alias] = (entry.n, entry.at)
+            for task_id in self._unlisted.pop(entry.key_alias, ()):
+                self._touch(task_id)
         elif entry.kind in ("poll", "cancel", "download") and (story := self._stories.get(entry.task_id)) is not None:
             if entry.kind == "download":
                 self._see_download(entry, story)
             else:
                 self._see_ask(entry, story)
             story.last_at = entry.at
+            if self._is_asked:
+                self._touch(entry.task_id)
+
+    def moved(self, task_id: str) -> None:
+        """A task is new, or in another state."""
+        if self._is_asked:
+            self._touch(task_id)
+
+    def settle(self, task: Task) -> None:
+        """A task goes, and its story with it: what was not done by now never will be."""
+        story = self._stories.get(task.id)
+        if story is None:
+            return
+        omission = self._omission(story, task, 0.0, done=True)
+        if omission is not None:
+            _tally(self._found, task.id, omission, story)
+        del self._stories[task.id]
+        if self._latest.get((story.key, story.fingerprint)) == task.id:
+            del self._latest[story.key, story.fingerprint]
+        self._unlisted.get(story.key, {}).pop(task.id, None)
+        self._touch(task.id)
+
+    def _touch(self, task_id: str) -> None:
+        for standing in self._standing.values():
+            standing.touch(task_id)
 
     def _see_create(self, entry: Entry) -> None:
         task = self._task_of(entry.task_id)
         is_lost = not entry.answered or entry.status != 200
         is_at_once = task is not None and task.is_at_once
         story = _Story(
-            n=entry.n, key=entry.key_alias, model=entry.model, is_lost=is_lost, has_id=not is_at_once, last_at=entry.at
-        )
+            n=entry.n, key=entry.key_alias, model=entry.model, fingerprint=entry.fingerprint, is_lost=is_lost,
+            has_id=not is_at_once, last_at=entry.at,
+        )  # fmt: skip
         if task is not None and is_at_once and not is_lost:
             story.told, story.told_n, story.count = task.status, entry.n, len(task.parts)
         latest = (entry.key_alias, entry.fingerprint)
-        first = self._stories.get(self._latest.get(latest, ""))
+        story.before = self._latest.get(latest, "")
+        first = self._stories.get(story.before)
         if first is not None and not entry.repeat:
             first.again, first.again_n = entry.task_id, entry.n
             first.again_is_blind = self._listed.get(entry.key_alias, (0, 0.0))[0] < first.n
             first.again_trouble_n = first.trouble_n
+            self._touch(story.before)
+        else:
+            story.before = ""
         self._latest[latest] = entry.task_id
         self._stories[entry.task_id] = story
-        self._unswept += 1
-        if self._unswept >= max(SWEEP_EVERY, len(self._stories) // 2):
-            self._sweep(entry.at)
+        if self._is_asked:
+            self._touch(entry.task_id)
 
     def _see_ask(self, entry: Entry, story: _Story) -> None:
         story.asks += 1
+        if story.asks == 1 and (first := self._stories.get(story.before)) is not None:
+            first.again_is_asked = True
+            self._touch(story.before)
         story.is_asked_since = story.again_n > 0
         story.trouble_n = entry.n if _is_trouble(entry) else 0
         if entry.kind == "cancel":
@@ -215,14 +267,27 @@ class Judge:
 
     # ---- what is said
 
+    def catch_up(self, now: float, *, done: bool = False, most: int | None = None) -> bool:
+        """Look at what has moved since somebody asked, at so many tasks at most; whether that were all."""
+        self._is_asked = True
+        return self._standing[done].catch_up(self._stories, now, most)
+
     def verdict(self, now: float, *, done: bool = False, downloads: bool = True) -> dict[str, Any]:
         """`{"ok", "findings", "counts"}`. `done`: the client has ended; without `downloads` nobody need fetch results."""
-        self._sweep(now)
+        self.catch_up(now, done=done)
+        standing = self._standing[done]
         tallies = {
             key: _Tally(each.count, [*each.tasks], [*each.calls], [*each.seen]) for key, each in self._found.items()
         }
-        for task_id, story in self._stories.items():
-            _judge(tallies, task_id, self._omissions(task_id, story, now, done), story)
+        for matter, count in standing.matters():
+            tally = tallies.setdefault(matter, _Tally())
+            total = tally.count + count
+            for task_id in standing.first(matter, EXAMPLES):
+                story = self._stories[task_id]
+                omission = self._omission(story, self._task_of(task_id), now, done=done)
+                assert omission is not None
+                _tally(tallies, task_id, omission, story)
+            tally.count = total
         order = list(RULES)
         findings = [
             _finding(*key, tally)
@@ -237,35 +302,49 @@ class Judge:
         told = [each for each in self._stories.values() if each.told == "SUCCEEDED"]
         return sum(not downloads or each.files.bit_count() >= each.count for each in told)
 
-    def _omissions(
-        self, task_id: str, story: _Story, now: float, done: bool
-    ) -> Iterator[tuple[str, str, tuple[int, ...]]]:
-        """(rule, what was seen, calls) of what was not done about a task."""
+    def _look(self, task_id: str, now: float, done: bool) -> tuple[int, Look] | None:
+        """The number of a task's story, what there is against it now, and when to look again."""
+        story = self._stories.get(task_id)
+        if story is None:
+            return None
         task = self._task_of(task_id)
-        idle_s = now - max(story.last_at, (task.ended_at or 0.0) if task is not None else 0.0)
+        omission = self._omission(story, task, now, done=done)
+        matter = (omission[0], story.key, story.model) if omission is not None else None
+        if omission is not None and omission[0] == "task_abandoned" and task is not None and task.status in _SHOWN:
+            self._unlisted.setdefault(story.key, {})[task_id] = None
+        if done:
+            return story.n, Look(matter, None)
+        base = _last_at(story, task)
+        return story.n, Look(matter, next((base + each for each in (SILENT_S, LEFT_S) if now - base <= each), None))
+
+    def _omission(self, story: _Story, task: Task | None, now: float, *, done: bool) -> Omission | None:
+        """What was not done about a task, as far as it can be said by now."""
+        idle_s = now - _last_at(story, task)
         if self._is_doubled(story, done or idle_s > SILENT_S):
             cause = (
                 f"the answer to call {story.n} was lost"
                 if story.is_lost
                 else f"the id from call {story.n} was not used"
             )
-            yield "double_submit", f"{cause}; call {story.again_n} made an equal task", (story.n, story.again_n)
-        elif story.again_trouble_n and not story.is_asked_since and not story.told and (done or idle_s > SILENT_S):
+            return "double_submit", f"{cause}; call {story.again_n} made an equal task", (story.n, story.again_n)
+        if story.again_trouble_n and not story.is_asked_since and not story.told and (done or idle_s > SILENT_S):
             seen = f"query {story.again_trouble_n} went wrong; call {story.again_n} made an equal task instead of asking again"
-            yield "resubmitted_on_poll_error", seen, (story.n, story.again_trouble_n, story.again_n)
-        elif not story.told:
+            return "resubmitted_on_poll_error", seen, (story.n, story.again_trouble_n, story.again_n)
+        if not story.told:
             is_left = done or (task is not None and task.is_over and idle_s > LEFT_S)
             if is_left and story.has_id and not self._is_known_otherwise(story, task):
-                how = f"asked for {story.asks} times, never to its end" if story.asks else "never asked for"
+                often = "once" if story.asks == 1 else f"{story.asks} times"
+                how = f"asked for {often}, never to its end" if story.asks else "never asked for"
                 lost = ", its answer was lost" if story.is_lost else ""
                 more = f"; call {story.again_n} made an equal task" if story.again_n else ""
-                yield "task_abandoned", f"made by call {story.n}{lost}; {how}{more}", (story.n,)
+                return "task_abandoned", f"made by call {story.n}{lost}; {how}{more}", (story.n,)
         elif story.told == "SUCCEEDED" and (done or idle_s > LEFT_S):
             got = story.files.bit_count()
             if got < story.count:
                 files = f"{story.count} file{'s' if story.count > 1 else ''}"
                 seen = f"call {story.told_n} told of {files}; {got or 'none'} fetched whole"
-                yield "result_never_downloaded", seen, (story.told_n,)
+                return "result_never_downloaded", seen, (story.told_n,)
+        return None
 
     def _is_doubled(self, story: _Story, is_silent: bool) -> bool:
         """Whether an equal task was made by a client that does not know of the first."""
@@ -273,28 +352,51 @@ class Judge:
             return False
         if story.is_lost:
             return is_silent or story.again_is_blind
-        other = self._stories.get(story.again)
-        return is_silent and other is not None and other.asks > 0
+        return is_silent and story.again_is_asked
 
     def _is_known_otherwise(self, story: _Story, task: Task | None) -> bool:
         """A failure or a cancellation shows in the list too, and there is nothing to fetch."""
-        if task is None:
-            return story.is_canceled
-        if task.status not in ("FAILED", "CANCELED"):
+        if task is None or task.status not in _SHOWN:
             return False
         if story.is_canceled and task.status == "CANCELED":
             return True
         return self._listed.get(story.key, (0, 0.0))[1] >= (task.ended_at or 0.0)
 
-    def _sweep(self, now: float) -> None:
-        """Settle the stories whose task is gone."""
-        self._unswept = 0
-        for task_id in [each for each in self._stories if self._task_of(each) is None]:
-            story = self._stories[task_id]
-            _judge(self._found, task_id, self._omissions(task_id, story, now, done=True), story)
-            del self._stories[task_id]
-        if len(self._latest) > len(self._stories):
-            self._latest = {key: each for key, each in self._latest.items() if each in self._stories}
+    # ---- as data
+
+    def dump(self) -> dict[str, Any]:
+        """All that a later verdict depends on."""
+        return {
+            "stories": [_values(each) for each in self._stories.values()],
+            "tasks": list(self._stories),
+            "latest": [[*key, task_id] for key, task_id in self._latest.items()],
+            "trouble": [[*target, *_values(each)] for target, each in self._trouble.items()],
+            "listed": {key: list(each) for key, each in self._listed.items()},
+            "found": [[*matter, *_values(each)] for matter, each in self._found.items()],
+        }
+
+    def load(self, data: Mapping[str, Any]) -> None:
+        """The same as what was dumped."""
+        self.reset()
+        self._stories = {
+            task_id: _Story(*each) for task_id, each in zip(data["tasks"], data["stories"], strict=True)
+        }  # fmt: skip
+        self._latest = {(key, fingerprint): task_id for key, fingerprint, task_id in data["latest"]}
+        self._trouble = OrderedDict(((key, kind, what), _Trouble(*each)) for key, kind, what, *each in data["trouble"])
+        self._listed = {key: (n, at) for key, (n, at) in data["listed"].items()}
+        self._found = {(rule, key, model): _Tally(*each) for rule, key, model, *each in data["found"]}
+
+
+_FIELDS = {each: attrgetter(*(field.name for field in fields(each))) for each in (_Story, _Trouble, _Tally)}
+
+
+def _values(record: _Story | _Trouble | _Tally) -> list[Any]:
+    return [[*each] if isinstance(each, list) else each for each in _FIELDS[type(record)](record)]
+
+
+def _last_at(story: _Story, task: Task | None) -> float:
+    """When something last happened to a task, or was last asked about it."""
+    return max(story.last_at, (task.ended_at or 0.0) if task is not None else 0.0)
 
 
 def _is_trouble(entry: Entry) -> bool:
@@ -302,11 +404,9 @@ def _is_trouble(entry: Entry) -> bool:
     return not entry.answered or entry.status == 429 or entry.status >= 500
 
 
-def _judge(
-    tallies: _Tallies, task_id: str, omissions: Iterator[tuple[str, str, tuple[int, ...]]], story: _Story
-) -> None:
-    for rule, seen, calls in omissions:
-        tallies.setdefault((rule, story.key, story.model), _Tally()).add(seen, calls, task_id)
+def _tally(tallies: _Tallies, task_id: str, omission: Omission, story: _Story) -> None:
+    rule, seen, calls = omission
+    tallies.setdefault((rule, story.key, story.model), _Tally()).add(seen, calls, task_id)
 
 
 def _finding(rule: str, key: str, model: str, tally: _Tally) -> Finding:

@@ -9,19 +9,20 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import re
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from mock_server.answers import Answer, Picture
+from mock_server.answers import Answer, Picture, xml
+from mock_server.ranges import UNSATISFIABLE, is_same, part_of
 
 if TYPE_CHECKING:
     from mock_server.media import Gallery
@@ -105,7 +106,7 @@ class Wire:
         return response
 
     async def _file(self, request: web.BaseRequest, answer: Answer) -> dict[str, Any]:
-        """A result file, whole or from an offset on: what a response is made of."""
+        """A result file, whole or a part of it: what a response is made of."""
         assert answer.picture is not None
         loop = asyncio.get_running_loop()
         data = await loop.run_in_executor(None, self._drawn, answer.picture)
@@ -115,19 +116,20 @@ class Wire:
             "Content-Type": answer.content_type,
             "Date": http_date(self._now()),
         }
-        wanted = re.fullmatch(r"bytes=(\d{1,15})-(\d{0,15})", request.headers.get("Range", ""))
-        if wanted is None:
+        asked, etag = request.headers, headers["ETag"]
+        if "If-Match" in asked and not is_same(asked["If-Match"], etag):
+            refused = xml(412, "PreconditionFailed", "At least one of the preconditions you specified did not hold.")
+            return _refused(refused, headers["Date"])
+        if is_same(asked.get("If-None-Match"), etag):
+            return {"body": b"", "status": 304, "headers": {"ETag": etag, "Date": headers["Date"]}}
+        part = part_of(asked, len(data), etag) if "Range" in asked else None
+        if part is None:
             return {"body": data, "status": 200, "headers": headers}
-        start = int(wanted[1])
-        end = min(int(wanted[2]) + 1, len(data)) if wanted[2] else len(data)
-        if start >= end:
-            return {
-                "body": b"",
-                "status": 416,
-                "headers": {"Content-Range": f"bytes */{len(data)}", "Date": headers["Date"]},
-            }
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(data)}"
-        return {"body": data[start:end], "status": 206, "headers": headers}
+        if part == UNSATISFIABLE:
+            refused = xml(416, "InvalidRange", "The requested range cannot be satisfied")
+            return _refused(refused, headers["Date"], {"Content-Range": f"bytes */{len(data)}"})
+        headers["Content-Range"] = f"bytes {part[0]}-{part[1] - 1}/{len(data)}"
+        return {"body": data[slice(*part)], "status": 206, "headers": headers}
 
     def _drawn(self, picture: Picture) -> bytes:
         """The file of a picture; in a worker thread. Encoders are heavy to import: they are loaded for the first one."""
@@ -141,6 +143,12 @@ class Wire:
         kind = f"{answer.content_type}; charset=utf-8" if answer.json is not None else answer.content_type
         headers = {"Content-Type": kind, "Date": http_date(self._now()), **answer.headers}
         return web.Response(body=_bytes(answer), status=answer.status, headers=headers)
+
+
+def _refused(answer: Answer, date: str, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    """A refusal where a file was asked for."""
+    headers = {"Content-Type": answer.content_type, "Date": date, **more}
+    return {"body": answer.body, "status": answer.status, "headers": headers}
 
 
 def http_date(at: float) -> str:

@@ -185,7 +185,7 @@ def test_what_the_image_installs_serves(tmp_path: Path) -> None:
     arguments[arguments.index("--port") + 1] = "0"
     code = f"import sys; sys.path.insert(0, {str(target)!r}); from {module} import {function}; {function}()"
     with started([sys.executable, "-c", code, *arguments], PYTHONPATH="") as base_url:
-        assert base_url.startswith("http://0.0.0.0:")
+        assert base_url.startswith("http://127.0.0.1:")  # not 0.0.0.0, which is no address to call
         port = base_url.rpartition(":")[2].partition("/")[0]
         (check,) = [text.partition("CMD ")[2] for name, text in instructions() if name == "HEALTHCHECK"]
         _, flag, healthy = json.loads(check)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 import urllib.request
@@ -256,3 +257,19 @@ def test_a_client_gets_the_mock_and_nothing_of_the_callers(
         assert inside == []
         assert not Path(folder).exists()
     assert seen[0][3] != seen[1][3]
+
+
+@pytest.mark.parametrize(
+    ("host", "cause", "hint"),
+    [("127.0.0.1", "address already in use", "another --port?"), ("no-such-host.invalid", "", "another --host?")],
+)
+def test_a_place_where_nobody_can_listen_is_told_with_its_cure(
+    host: str, cause: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert run(["mock", "serve", "--host", host, "--port", str(port)]) == 3
+    told = capsys.readouterr().err
+    assert f"error: cannot listen on {host}:{port}: {cause}" in told
+    assert hint in told
+    assert "attempting" not in told

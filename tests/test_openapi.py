@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import re
 from functools import cache
@@ -488,7 +489,11 @@ async def browse(browser: Browser, clock: list[float]) -> None:
     assert link is not None
     whole = await browser.ask("GET", link[1])
     assert await browser.ask("GET", link[1], headers={"Range": "bytes=10-19"}) == whole[10:20]
-    await browser.ask("GET", link[1], headers={"Range": "bytes=99999999-"})
+    standard = {"x-oss-range-behavior": "standard"}
+    await browser.ask("GET", link[1], headers={"Range": "bytes=99999999-", **standard})
+    etag = f'"{hashlib.md5(whole, usedforsecurity=False).hexdigest().upper()}"'
+    await browser.ask("GET", link[1], headers={"If-None-Match": etag})
+    await browser.ask("GET", link[1], headers={"If-Match": "x"})
     await browser.ask("GET", link[1].partition("?")[0])
     await browser.ask("PUT", "/_mock/scenario", json={"faults": [{"on": "download", "do": "500", "times": 9}]})
     await browser.ask("GET", link[1])
@@ -506,6 +511,8 @@ async def browse(browser: Browser, clock: list[float]) -> None:
         "state",
     ):
         await browser.ask("GET", f"/_mock/{name}")
+    for name in ("tasks?limit=x", "requests?since=x", "verdict?download=0"):
+        assert "error" in await browser.ask("GET", f"/_mock/{name}")
     assert (await browser.ask("POST", "/_mock/clock", json={"advance_s": 60}))["next_at"] is None
     assert "error" in await browser.ask("POST", "/_mock/clock", json={"set": 5})
     forced = {"state": "FAILED", "row": "data_inspection_output"}
@@ -527,7 +534,13 @@ async def browse(browser: Browser, clock: list[float]) -> None:
     assert "error" in await browser.ask("PUT", "/_mock/state", json={})
     assert await browser.ask("PUT", "/_mock/state", json=await browser.ask("GET", "/_mock/state")) == {"ok": True}
     policy = (await browser.ask("GET", f"{BASE}/uploads?action=getPolicy&model=x", headers=BEARER))["data"]
-    for change in ({}, {}, {"Signature": "wrong"}, {"file": None}):
+    for change in (
+        {},
+        {},
+        {"key": f"{policy['upload_dir']}/b", "success_action_status": "x"},
+        {"Signature": "wrong"},
+        {"file": None},
+    ):
         await browser.ask("POST", "/_upload", data=form_of(policy, change))
     assert "error" in await browser.ask("PUT", "/_mock/scenario", json={"no_such_name": 1})
     assert await browser.ask("POST", "/_mock/reset") == {"ok": True}

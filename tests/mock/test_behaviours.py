@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def test_the_table_is_whole() -> None:
     assert {row.confidence for row in TABLE.rows} == set(CONFIDENCE)
 
 
-@pytest.mark.parametrize("name", sorted({row.test for row in TABLE.rows}))
+@pytest.mark.parametrize("name", sorted({row.test for row in (*TABLE.rows, *TABLE.clients)}))
 def test_every_test_that_is_named_exists(name: str) -> None:
     """Read off the syntax tree of its file."""
     file, _, function = name.partition("::")
@@ -283,6 +284,28 @@ def test_the_list_shows_the_last_day() -> None:
     assert caller.listed() == []
 
 
+def test_a_bound_of_the_list_without_the_other_is_one_of_a_day() -> None:
+    """Though the task is kept for longer; and a filter without a value is none."""
+    caller = Caller(retention_s=1e8)
+    task_id = caller.made()
+    made_at = START
+    caller.now = START + 3 * DAY_S
+
+    def stamp(at: float) -> str:
+        return datetime.fromtimestamp(at + 8 * 3600, UTC).strftime("%Y%m%d%H%M%S")
+
+    for query, seen in (
+        (f"start_time={stamp(made_at - DAY_S + 60)}", True),
+        (f"start_time={stamp(made_at - DAY_S - 60)}", False),
+        (f"end_time={stamp(made_at + DAY_S - 60)}", True),
+        (f"end_time={stamp(made_at + DAY_S + 60)}", False),
+        (f"start_time={stamp(made_at - 2 * DAY_S)}&end_time={stamp(made_at + 60)}", True),
+        (f"start_time={stamp(made_at - 60)}&status=&task_id=&api_key_id=&region=&model_name=", True),
+    ):
+        caller.now += 1
+        assert caller.listed(query) == ([task_id] if seen else []), query
+
+
 # ---- uploads
 
 
@@ -290,7 +313,8 @@ def uploaded(caller: Caller, model: str, wait_s: float = 0.0) -> tuple[Answer, s
     policy = caller.ask("GET", f"{BASE}/uploads?action=getPolicy&model={model}").json["data"]
     fields = {
         "key": f"{policy['upload_dir']}/a.png", "policy": policy["policy"], "Signature": policy["signature"],
-        "OSSAccessKeyId": policy["oss_access_key_id"],
+        "OSSAccessKeyId": policy["oss_access_key_id"], "x-oss-object-acl": policy["x_oss_object_acl"],
+        "x-oss-forbid-overwrite": policy["x_oss_forbid_overwrite"], "success_action_status": "200",
     }  # fmt: skip
     caller.now += wait_s
     return caller.service.results.upload(fields, b"a picture", caller.now), f"oss://{fields['key']}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
 from pathlib import Path
 
 import pytest
 
-from mock_server.chaos import CELLS, Cell, Chaos, Outcome
+from mock_server.chaos import CELLS, TAIL_BYTES, Cell, Chaos, Outcome
 from wanspec.contract import load_contract
 
 SDK = Path(__file__).parents[1] / "lib" / "sdk_client.py"
@@ -84,3 +85,35 @@ async def test_our_own_runner_comes_out_clean_in_every_cell(tmp_path: Path, monk
     for each in seen:
         assert (each.exit_code, each.tasks, each.delivered, each.word) == (0, 2, 2, "ok"), (each.cell.name, each.tail)
         assert each.verdict["ok"], (each.cell.name, each.verdict)
+
+
+HOLD = """
+import fcntl, sys, time
+held = open(sys.argv[1], "w")
+fcntl.flock(held, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(600)
+"""
+LEAVES_A_CHILD = f"""
+import subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", {HOLD!r}, sys.argv[1]], stdout=subprocess.PIPE)
+assert child.stdout.readline() == b"held\\n"
+"""
+
+
+async def test_what_a_client_has_started_ends_with_its_run(tmp_path: Path) -> None:
+    """Also when the client itself has ended: nothing of it may go on to the next cell, or after the last."""
+    lock = tmp_path / "lock"
+    (outcome,) = await outcomes(Chaos([sys.executable, "-c", LEAVES_A_CHILD, str(lock)]), [])
+    assert (outcome.exit_code, outcome.tail) == (0, "")
+    with lock.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)  # whoever still held it would make this fail
+
+
+async def test_of_a_client_that_prints_very_much_the_end_is_kept() -> None:
+    loud = "for n in range(40_000): print(n, 'x' * 200)"
+    (outcome,) = await outcomes(Chaos([sys.executable, "-c", loud]), [])
+    lines = outcome.tail.splitlines()
+    assert [each.split()[0] for each in lines] == [str(n) for n in range(39_980, 40_000)]
+    (outcome,) = await outcomes(Chaos([sys.executable, "-c", "print('x' * 10**7)"]), [])
+    assert 10_000 < len(outcome.tail) <= TAIL_BYTES

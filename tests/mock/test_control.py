@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import random
+from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +13,7 @@ import aiohttp
 import pytest
 from asked import BASE, CLIP, CONTRACT, PICTURES, Asked
 
-from mock_server import ClockSetting, MockServer, Rule, Scenario, Then, When
+from mock_server import ClockSetting, Key, MockServer, Rule, Scenario, Then, When
 from mock_server.bill import Bill
 from mock_server.guard import forbidden
 from mock_server.state import dumped, restored
@@ -259,3 +260,85 @@ def comparable(bill: dict[str, Any]) -> dict[str, Any]:
         name: {unit: float(amount) for unit, amount in value.items()} if isinstance(value, dict) else value
         for name, value in bill.items()
     }
+
+
+async def test_a_slip_at_the_control_surface_is_told_with_what_there_is() -> None:
+    """And leaves no trace in the journal: it was no call of a client."""
+    cases = [
+        ("GET", "/_mock/helth", 404, "did you mean /_mock/health?"),
+        ("GET", "/_mock/health/", 404, "did you mean /_mock/health?"),
+        ("GET", "/_mock", 404, "/openapi.json"),
+        ("GET", "/_mock/zzzzzzzzzzzz", 404, "there is nothing at /_mock/zzzzzzzzzzzz; All of it"),
+        ("GET", "/_mock/reset", 405, "/_mock/reset is asked with POST, not with GET"),
+        ("DELETE", "/_mock/tasks/some-id", 405, "asked with GET or POST"),
+    ]
+    async with MockServer() as mock, aiohttp.ClientSession() as session:
+        for method, path, status, text in cases:
+            async with session.request(method, mock.url + path) as answer:
+                assert answer.status == status, path
+                assert text in (await answer.json())["error"]
+        async with session.get(f"{mock.url}/_mock/reset") as answer:
+            assert answer.headers["Allow"] == "POST"
+        assert len(mock.service.journal) == 0
+
+
+WRONGLY_ASKED = {
+    "tasks?states=RUNNING": "/_mock/tasks is asked by model, state, account, key, since, limit, offset, brief; not by states",
+    "tasks?limit=ten": "limit is a whole number from 0, not 'ten'",
+    "tasks?offset=-1": "offset is a whole number from 0, not '-1'",
+    "requests?since=x": "since is a whole number from 0, not 'x'",
+    "requests?path=/x": "not by path",
+    "verdict?done=1&download=0": "not by download",
+}
+
+
+@pytest.mark.parametrize("path", WRONGLY_ASKED)
+async def test_a_question_with_a_slip_is_not_answered_with_everything(path: str) -> None:
+    async with (
+        MockServer() as mock,
+        aiohttp.ClientSession() as session,
+        session.get(f"{mock.url}/_mock/{path}") as answer,
+    ):
+        assert answer.status == 400
+        assert WRONGLY_ASKED[path] in (await answer.json())["error"]
+
+
+async def test_tools_that_wait_for_a_server_ask_with_head() -> None:
+    async with MockServer() as mock, aiohttp.ClientSession() as session:
+        for path in ("/", "/_mock/health", "/_mock/tasks", "/openapi.json"):
+            async with session.head(mock.url + path) as answer:
+                assert (answer.status, await answer.read()) == (200, b""), path
+
+
+async def test_the_journal_of_one_key() -> None:
+    keys = tuple(Key(key=f"sk-{name}", name=name) for name in ("anna", "bert"))
+    async with MockServer(Scenario(keys=keys)) as mock, aiohttp.ClientSession() as session:
+        for name in ("anna", "bert", "anna"):
+            async with session.get(f"{mock.base_url}/tasks", headers={"Authorization": f"Bearer sk-{name}"}):
+                pass
+        async with session.get(f"{mock.url}/_mock/requests?key=an*") as answer:
+            assert [each["n"] for each in (await answer.json())["requests"]] == [1, 3]
+
+
+async def test_a_long_list_and_a_long_state_are_whole_and_let_others_in_between() -> None:
+    """They come in pieces: a call that is made meanwhile is answered before the last piece."""
+    scenario = Scenario(submit_per_s=1e6, query_per_s=1e6, queue_limit=10**6)
+    async with MockServer(scenario) as mock, aiohttp.ClientSession() as session:
+        asked = Asked(scenario, now=mock.clock.now())
+        asked.service = mock.service
+        ids = [asked.made({**CLIP, "input": {"prompt": f"cat {n} " + "of many words " * 40}}) for n in range(3000)]
+        async with session.get(f"{mock.url}/_mock/tasks") as answer:
+            first = await answer.content.readany()
+            async with session.get(f"{mock.url}/_mock/health") as other:
+                assert other.status == 200
+            assert not answer.content.is_eof()
+            assert [each["task_id"] for each in json.loads(first + await answer.read())["tasks"]] == ids
+        async with session.get(f"{mock.url}/_mock/state") as answer:
+            state = BytesIO(await answer.read())
+        as_json = {"Content-Type": "application/json"}
+        async with (
+            MockServer() as second,
+            session.put(f"{second.url}/_mock/state", data=state, headers=as_json) as answer,
+        ):
+            assert await answer.json() == {"ok": True}
+            assert list(second.service.queues.tasks) == ids

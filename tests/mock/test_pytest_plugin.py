@@ -167,14 +167,14 @@ NO_SCENARIOS = [
     ("sede=1", "*@pytest.mark.wan_mock of test_theirs.py::test_0: sede: a scenario has no sede; did you mean seed?"),
     (
         '{"faults": [{"on": "create", "do": "nothing"}]}',
-        "*test_1: *no fault 'nothing' on 'create', *; there is create: lost*",
+        "*test_1: faults[[]0].do: no fault 'nothing' on 'create', *there is create: lost*",
     ),
     (
         '"missing.yaml"',
         "*test_2: there is no scenario 'missing.yaml', neither ready-made (*throttled*) nor as a file beside the test",
     ),
     ("7", "*test_3: a scenario is a dict, a Scenario, a name or a file, not int"),
-    ('region="mars"', "*test_4: there is no region 'mars'*"),
+    ('region="mars"', "*test_4: region: there is no region 'mars'*"),
 ]
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import PICTURES, Asked
+from asked import CONTRACT, PICTURES, Asked
 
 from mock_server import LogNormal, Scenario, scenario_from, scenario_from_text
+from mock_server.fitting import fit
 from mock_server.library import names, read_named, text_of
 from mock_server.reading import scenario_as_json
 from mock_server.scenario import drawn
@@ -42,6 +44,32 @@ def test_a_wrong_file_is_told_with_its_place(text: str) -> None:
     with pytest.raises(ValueError, match=r"s\.yaml") as caught:
         scenario_from_text(text, "s.yaml")
     assert WRONG[text] in str(caught.value)
+
+
+UNFIT = {
+    "region: mars": "s.yaml:1:9: region: there is no region 'mars'; there is beijing",
+    "keys: [{key: a, region: mars}]": "s.yaml:1:25: keys[0].region: there is no region 'mars'",
+    "keys: [{key: a}, {key: b}, {key: a}]": "s.yaml:1:34: keys[2].key: this key stood there already",
+    "keys: [{key: a, row: arears}]": "keys[0].row: the error catalogue has no row 'arears' for a submit; did you mean arrears?",
+    "keys: [{key: a, refusal: task_internal}]": "keys[0].refusal: the row 'task_internal' is none for a submit; it is one of task",
+    "keys: [{key: a, models: [wan9]}]": "s.yaml:1:25: keys[0].models: no model is called 'wan9'",
+    "times: [{model: wan2.6-t2w, pending_s: 1}]": "times[0].model: no model is called 'wan2.6-t2w'; did you mean wan2.6-t2v?",
+    "limits: [{model: 'wan9*'}]": "s.yaml:1:18: limits[0].model: no model is called 'wan9*'",
+    "rules: [{when: {on: poll, model: x}, then: {fault: 500}}]": "s.yaml:1:34: rules[0].when.model: no model is called 'x'",
+    "rules: [{when: {on: poll}, then: {fault: unknwon}}]": "s.yaml:1:34: rules[0].then: no fault 'unknwon' on 'poll'",
+    "rules: [{when: {on: poll}, then: {row: task_internal}}]": "s.yaml:1:34: rules[0].then: the row 'task_internal'",
+    "faults: [{on: create, do: arears}]": "faults[0].do: no fault 'arears' on 'create', and the error catalogue has no",
+    "rules: [{when: {on: poll}, then: {fault: 500, status: 1000}}]": "then.status: 1000 is not a whole number from 200 to 599",
+    "rules: [{when: {on: poll, probability: 2}, then: {fault: 500}}]": "when.probability: 2 is not a number from 0 to 1",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", list(UNFIT), ids=lambda text: text[:40])
+def test_what_the_contract_does_not_have_is_told_with_its_place(text: str) -> None:
+    """Also a model that no glob fits: its rule would never strike, and a test for trouble would pass without any."""
+    with pytest.raises(ValueError, match=r"s\.yaml:1:[0-9]+: ") as caught:
+        scenario_from_text(text, "s.yaml", hold=partial(fit, contract=CONTRACT))
+    assert UNFIT[text] in str(caught.value)
 
 
 def test_there_are_scenarios_for_every_kind_of_trouble() -> None:

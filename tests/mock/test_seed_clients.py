@@ -653,6 +653,22 @@ def test_a_forged_upload_is_refused_in_xml(forged: str, live_mock: MockServer) -
     assert "<Code>SignatureDoesNotMatch</Code>" in reply.text
 
 
+@pytest.mark.parametrize("name", ["key", "policy", "Signature", "x-oss-object-acl"])
+def test_what_comes_behind_the_file_is_not_read(name: str, live_mock: MockServer) -> None:
+    """Object storage takes the file for the last field: a form in another order is refused."""
+    policy = policy_of(live_mock)
+    form = {
+        "OSSAccessKeyId": policy["oss_access_key_id"], "Signature": policy["signature"], "policy": policy["policy"],
+        "key": f"{policy['upload_dir']}/cat.png", "x-oss-object-acl": "private", "x-oss-forbid-overwrite": "true",
+        "success_action_status": "200",
+    }  # fmt: skip
+    late = (name, (None, form.pop(name)))
+    parts = [(each, (None, value)) for each, value in form.items()] + [("file", ("cat.png", b"x")), late]
+    assert requests.post(policy["upload_host"], files=parts, timeout=10).status_code in (400, 403)
+    in_order = [*parts[:-2], late, parts[-2]]
+    assert requests.post(policy["upload_host"], files=in_order, timeout=10).status_code == 200
+
+
 def test_a_name_cannot_be_uploaded_twice_under_one_policy(live_mock: MockServer) -> None:
     """Row 8: x-oss-forbid-overwrite is true, so the second file of the same name is 409 FileAlreadyExists."""
     policy = policy_of(live_mock)

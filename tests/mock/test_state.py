@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import Any
 
 import aiohttp
 import pytest
 from asked import BASE, CONTRACT, PICTURES, Asked
+from random_client import ROUGH, RandomClient
 
 from mock_server import ClockSetting, MockServer, Scenario, Service, scenario_from_text
 from mock_server.state import dumped, restored
@@ -63,6 +65,37 @@ def test_the_next_answers_are_the_same(rounds: int) -> None:
     assert live(second, 8) == live(first, 8)
 
 
+def whole(asked: Asked) -> list[Any]:
+    """What the control surface tells of a mock."""
+    service = asked.service
+    verdicts = [service.verdict(asked.now, done=done) for done in (False, True)]
+    rules = [(each["fitted"], each["struck"], each["spent"]) for each in service.rules.active()]
+    return [*verdicts, service.bill(), service.calls, rules, [each.as_json() for each in service.journal]]
+
+
+@pytest.mark.parametrize("is_asked", [False, True], ids=["judge not asked", "judge asked before"])
+@pytest.mark.parametrize("seed", range(12))
+def test_any_client_goes_on_with_another_mock_and_sees_no_difference(seed: int, is_asked: bool) -> None:
+    """Same answers, same verdict, same bill, same journal, whatever it did before and does after."""
+    first = Asked(ROUGH)
+    client = RandomClient(first, seed)
+    client.steps(150)
+    if is_asked:
+        whole(first)
+    text = json.dumps(dumped(first.service))
+    second = Asked(Scenario(), now=first.now)
+    RandomClient(second, seed + 1).steps(20)
+    second.now = first.now
+    restored(second.service, json.loads(text))
+    assert whole(second) == whole(first)
+    twin = copy.copy(client)
+    twin.asked, twin.random, twin.links = second, copy.deepcopy(client.random), [*client.links]
+    for _ in range(5):
+        assert twin.steps(40) == client.steps(40)
+        assert whole(second) == whole(first)
+    assert first.service.verdict(first.now, done=True)["findings"]
+
+
 def test_what_is_no_state_is_refused_and_nothing_is_left_half() -> None:
     service = Service(CONTRACT)
     good = json.loads(json.dumps(dumped(service)))
@@ -70,6 +103,7 @@ def test_what_is_no_state_is_refused_and_nothing_is_left_half() -> None:
         {},
         {**good, "version": 0},
         {**good, "scenario": {"sed": 1}},
+        {"version": good["version"]},
         {**good, "queues": {}},
         {**good, "tasks": [{}]},
     ):
@@ -102,3 +136,33 @@ async def test_a_state_goes_from_one_running_mock_into_another() -> None:
             output = (await ask("GET", f"{other.base_url}/tasks/{task}"))["output"]
             async with session.get(output["results"][0]["url"]) as picture:
                 assert (picture.status, picture.content_type) == (200, "image/png")
+
+
+BAD_CLOCKS: list[Any] = [
+    None, {}, {"now": "x", "mode": "real", "speed": 1}, {"now": True, "mode": "real", "speed": 1},
+    {"now": 1.0, "mode": "slow", "speed": 1}, {"now": 1.0, "mode": "scaled", "speed": 0},
+]  # fmt: skip
+
+
+async def test_a_state_whose_clock_is_none_changes_nothing() -> None:
+    async with MockServer() as mock, aiohttp.ClientSession() as session:
+        async with session.get(f"{mock.url}/_mock/state") as answer:
+            state = await answer.json()
+        for clock in BAD_CLOCKS:
+            async with session.put(f"{mock.url}/_mock/state", json={**state, "clock": clock}) as answer:
+                assert answer.status == 400, clock
+                assert "clock" in (await answer.json())["error"]
+        async with session.get(f"{mock.url}/_mock/health") as answer:
+            assert answer.status == 200
+
+
+async def test_the_settings_of_the_clock_are_part_of_the_state() -> None:
+    """How long a quiet moment is, and how long a question is held, comes with the state."""
+    patient = Scenario(clock=ClockSetting(mode="auto", quiet_s=0.01, hold_s=7.0))
+    async with MockServer(patient) as one, MockServer() as other, aiohttp.ClientSession() as session:
+        async with session.get(f"{one.url}/_mock/state") as answer:
+            state = await answer.json()
+        async with session.put(f"{other.url}/_mock/state", json=state) as answer:
+            assert answer.status == 200
+        assert other.clock.setting == one.clock.setting
+        assert other.clock.mode == "auto"

@@ -73,6 +73,8 @@ def test_every_row_of_the_catalogue_comes_on_demand_at_its_own_surface(row: Row,
     headers = {"x-mock-fault": f"{surface}={row.id}"} if way == "header" else {}
     answer, said = provoke(asked, surface, headers)
     assert is_row(row, phase, answer, said), (answer.status, said, answer.body)
+    if row.task_status:  # an answer in good faith, which any 200 would be: it says this of the task that was asked for
+        assert (said["task_id"], said["task_status"]) == ("some-id", row.task_status)
     assert asked.service.journal.select(kind="create" if surface == "task" else surface)[-1].fault == (
         "" if surface == "task" else row.id
     )
@@ -90,7 +92,7 @@ def test_a_row_is_refused_where_it_is_not_at_home() -> None:
         ("create", "result_expired"),
         ("download", "no_such_row"),
     ):
-        with pytest.raises(ValueError, match=r"rules\[0\]: "):
+        with pytest.raises(ValueError, match=r"rules\[0\]\.then: "):
             Asked(ruled(({"on": on}, {"do": do})))
 
 

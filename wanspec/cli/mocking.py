@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import errno
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -123,7 +124,7 @@ def serve(
     contract = contract_with(contract_dirs, None)
     if region is not None and region not in contract.service["regions"]:
         raise click.BadParameter(f"there is {', '.join(contract.service['regions'])}", param_hint="--region")
-    base = scenario_named(named, unlike_any_other())
+    base = scenario_named(named, unlike_any_other(), contract)
     if mode is not None or speed is not None:
         changes["clock"] = dataclasses.replace(base.clock, **_clock(mode, speed))
     scenario = scenario_from({name: value for name, value in changes.items() if value is not None}, base)
@@ -159,4 +160,6 @@ async def _serve(scenario: Scenario, contract: Contract, host: str, port: int) -
             click.echo(f"page: {server.url}/", err=True)
             await stopped.wait()
     except OSError as error:
-        raise SettingsError(f"cannot listen on {host}:{port}: {error.strerror}", hint="another --port?") from error
+        cause = (error.strerror or str(error)).rpartition("): ")[2].lower()
+        hint = "another --port?" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "another --host?"
+        raise SettingsError(f"cannot listen on {host}:{port}: {cause}", hint=hint) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ import click
 
 from mock_server.behaviours import behaviours_json, behaviours_markdown, behaviours_text, load_behaviours
 from mock_server.cassette import Cassette, CassetteError
+from mock_server.fitting import fit
 from mock_server.library import names, read_file, read_named
 from mock_server.reading import BadScenario
 from mock_server.record import Recorder, upstream_origin
 from mock_server.replay import Outcome, replayed
 from mock_server.scenario import Scenario
 from wanspec.cli.options import contract_option, emit
+from wanspec.contract import Contract
 from wanspec.errors import SettingsError, UsageError
 from wanspec.overlay import contract_with
 
@@ -82,8 +85,8 @@ def check(cassette: Path, form: str, scenario: str | None, contract_dirs: tuple[
         recording = Cassette.load(cassette.read_text(encoding="utf-8"))
     except (CassetteError, UnicodeDecodeError, OSError) as error:
         raise SettingsError(f"{cassette}: {error}") from error
-    settings = scenario_named(scenario, Scenario())
-    outcomes = asyncio.run(replayed(recording, contract_with(contract_dirs, None), settings))
+    contract = contract_with(contract_dirs, None)
+    outcomes = asyncio.run(replayed(recording, contract, scenario_named(scenario, Scenario(), contract)))
     compared = [each for each in outcomes if not each.skipped]
     drifted = [each for each in compared if each.drifts]
     if form == "json":
@@ -105,8 +108,8 @@ def check(cassette: Path, form: str, scenario: str | None, contract_dirs: tuple[
     return 1 if drifted else 0
 
 
-def scenario_named(named: str | None, base: Scenario) -> Scenario:
-    """The scenario that `--scenario` means, a ready-made one or a file, over `base`.
+def scenario_named(named: str | None, base: Scenario, contract: Contract) -> Scenario:
+    """The scenario that `--scenario` means, a ready-made one or a file, over `base`, held to a contract.
 
     Raises:
         BadParameter: there is none of this name.
@@ -114,12 +117,12 @@ def scenario_named(named: str | None, base: Scenario) -> Scenario:
     """
     if named is None:
         return base
-    path = Path(named)
+    path, hold = Path(named), partial(fit, contract=contract)
     try:
         if named in names():
-            return read_named(named, base)
+            return read_named(named, base, hold)
         if path.suffix in (".yaml", ".yml", ".json") or path.exists():
-            return read_file(path, base)
+            return read_file(path, base, hold)
     except OSError as error:
         raise SettingsError(f"cannot read {named}: {error.strerror}") from error
     except BadScenario as error:

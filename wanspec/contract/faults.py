@@ -43,6 +43,8 @@ class Fault:
     retry: Retry
     message: str
     confidence: str
+    #: what an answer in good faith says of the task
+    task_status: str = ""
 
     def matches(self, phase: str, http: int | None, code: str | None, message: str) -> bool:
         if phase not in self.phases:
@@ -83,6 +85,7 @@ class Faults:
                     retry=Retry(row["retry"]),
                     message=row.get("message", ""),
                     confidence=row["confidence"],
+                    task_status=row.get("task_status", ""),
                 )
             )
         return cls(tuple(rows), data["retry_classes"])

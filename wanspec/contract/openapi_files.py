@@ -34,14 +34,19 @@ def _download(contract: Contract) -> Schema:
             {"name": "task_id", "in": "path", "required": True, "schema": TEXT},
             {"name": "file", "in": "path", "required": True, "schema": TEXT, "description": "number from 0 and format, as 0.mp4"},
             *({"name": name, "in": "query", "required": True, "schema": TEXT, "description": text} for name, text in signed),
-            {"name": "Range", "in": "header", "schema": TEXT, "description": "bytes=first-last or bytes=first-; else the whole"},
+            {"name": "Range", "in": "header", "schema": TEXT, "description": "one range within the file; else the whole comes"},
+            {"name": "x-oss-range-behavior", "in": "header", "schema": TEXT, "description": "standard: 206 or 416, not all"},
+            *({"name": name, "in": "header", "schema": TEXT, "description": "tags"} for name in ("If-Match", "If-None-Match")),
+            {"name": "If-Range", "in": "header", "schema": TEXT, "description": "the tag of the file that Range is about"},
         ],
         "responses": {
             "200": text_reply("the whole file", *types, headers=whole),
             "206": text_reply("a part of it", *types, headers=part),
+            "304": text_reply("it is the one of If-None-Match", headers={"ETag": whole["ETag"]}),
             "403": text_reply("the link has expired, or its signature is wrong", XML),
             "404": text_reply("there is no such task", XML),
-            "416": text_reply("there is no such part", headers={"Content-Range": "bytes */all"}),
+            "412": text_reply("it is none of If-Match", XML),
+            "416": text_reply("there is no such part", XML, headers={"Content-Range": "bytes */all"}),
             "500": text_reply("a scenario's fault", XML),
             "default": {"$ref": "#/components/responses/any-row"},
         },
@@ -56,15 +61,26 @@ def said(schema: Schema, text: str) -> Schema:
 def _upload() -> Schema:
     form = {
         "type": "object",
-        "required": ["key", "policy", "Signature", "file"],
+        "required": [
+            "OSSAccessKeyId",
+            "Signature",
+            "policy",
+            "key",
+            "x-oss-object-acl",
+            "x-oss-forbid-overwrite",
+            "file",
+        ],
         "properties": {
             **dict.fromkeys(
                 ("OSSAccessKeyId", "Signature", "policy", "x-oss-object-acl", "x-oss-forbid-overwrite"), TEXT
             ),
             "key": said(TEXT, "upload_dir, a slash, a name; `oss://` and this is the file's address"),
-            "success_action_status": {"type": "string", "const": "200"},
+            "success_action_status": said(TEXT, "200: answered so; else by 204"),
             "x-oss-content-type": TEXT,
-            "file": said(TEXT | {"contentMediaType": "application/octet-stream"}, "one file, the last field"),
+            "file": said(
+                TEXT | {"contentMediaType": "application/octet-stream"},
+                "what comes behind it is not read",
+            ),
         },
     }
     return {
@@ -72,8 +88,9 @@ def _upload() -> Schema:
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
         "responses": {
             "200": text_reply("the file is there, for two days; the body is empty", "application/octet-stream"),
+            "204": text_reply("as 200, to who did not ask for 200"),
             "400": text_reply("the form is not well-formed; without a body where it is no form at all", XML),
-            "403": text_reply("the leave has expired, or its signature is wrong", XML),
+            "403": text_reply("the leave has expired, its signature is wrong, or a field is not as it says", XML),
             "409": text_reply("there is a file of this key", XML),
             **TOO_LARGE,
             "default": {"$ref": "#/components/responses/any-row"},

@@ -33,6 +33,7 @@ def control_paths() -> dict[str, Schema]:
     requests = _control("get_requests", "The last calls of the API", "MockRequests")
     requests["parameters"] = _query(
         kind=({"type": "string", "enum": list(KINDS)}, "of one kind"), model=(TEXT, "a glob"),
+        key=(TEXT, "a glob on aliases"),
         status=({"type": "string", "pattern": "^[1-5]([0-9]{2}|xx)$"}, "one, or a class as 4xx"),
         task_id=(TEXT, "about one task"), since=(WHOLE, "after the call of this number"), limit=(WHOLE, "the last ones only"),
     )  # fmt: skip
@@ -58,6 +59,8 @@ def control_paths() -> dict[str, Schema]:
         done=(switch | {"default": "0"}, "1: the clients have ended; what they have not done by now is left undone"),
         downloads=(switch | {"default": "1"}, "0: nobody need fetch results"),
     )
+    for each in (requests, tasks, verdict):
+        each["responses"]["400"] = json_reply("there is no such thing to ask by, or no such number", _ref("MockError"))
     clock = _control("get_clock", "What time it is, and how it goes", "MockClock")
     state = _control("get_state", "Everything that later answers depend on", "MockState")
     faults = {
