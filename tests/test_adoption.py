@@ -44,7 +44,7 @@ def changed(bench: Bench, change: Callable[[Any, dict[str, Any], float], dict[st
 async def with_a_foreign_task(bench: Bench, key_id: str, jobs: int) -> Any:
     """A run beside which somebody makes a task as soon as the last POST has arrived."""
     running = asyncio.ensure_future(bench.run(spec_text(jobs)))
-    while sum(isinstance(each.event, Began) for each in bench.changes) < jobs:
+    while sum(isinstance(each.event, Began) for each in bench.changes) < jobs and not running.done():
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.2)
     made = foreign(bench, key_id)

@@ -136,8 +136,36 @@ def test_a_result_that_is_lost_was_paid_for_all_the_same(tmp_path: Path) -> None
 )
 def test_a_prompt_that_begins_like_ours_is_not_ours(tmp_path: Path, sent: str, said: str, is_ours: bool) -> None:
     """Only a long prompt that the service has cut may be shorter than what was sent."""
-    job = Bench(tmp_path).load(spec_text(1).replace("cat number 0", sent)).jobs[0]
-    assert fits(job, Succeeded(at=0.0, results=(), orig_prompt=said)) is is_ours
+    bench = Bench(tmp_path)
+    job = bench.load(spec_text(1).replace("cat number 0", sent)).jobs[0]
+    assert fits(job, Succeeded(at=0.0, results=(), orig_prompt=said), bench.service.contract) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters", "usage", "is_ours"),
+    [
+        ("wan2.6-i2v-flash", "duration: 5, resolution: 720P", {"output_video_duration": 5, "SR": 720, "video_count": 1}, True),
+        ("wan2.6-i2v-flash", "duration: 5, resolution: 720P", {"output_video_duration": 5.04, "SR": 720}, True),
+        ("wan2.6-i2v-flash", "duration: 5, resolution: 720P", {"output_video_duration": 10, "SR": 720}, False),
+        ("wan2.6-i2v-flash", "duration: 5, resolution: 720P", {"output_video_duration": 5, "SR": 1080}, False),
+        ("wan2.6-i2v-flash", "resolution: 720P", {"output_video_duration": 10, "SR": 720}, True),
+        ("wan2.6-i2v-flash", "duration: 5", {"output_video_duration": 5, "SR": 1080}, True),
+        ("wan2.6-i2v-flash", "duration: 5, resolution: 720P", {"SR": "720P", "output_video_duration": "10"}, True),
+        ("wan2.6-i2v-flash", "duration: 5, resolution: 720P", {}, True),
+        (STILL, "n: 2", {"image_count": 2}, True),
+        (STILL, "n: 2", {"image_count": 1}, True),
+        (STILL, "n: 2", {"image_count": 4}, False),
+    ],
+)  # fmt: skip
+def test_a_usage_that_the_request_cannot_have_is_not_ours(
+    tmp_path: Path, model: str, parameters: str, usage: dict[str, Any], is_ours: bool
+) -> None:
+    """A model that says no prompt still says seconds, tier and number of what it made; fewer parts may have failed."""
+    bench = Bench(tmp_path)
+    media = "" if model == STILL else ', img_url: "https://example.com/a.png"'
+    text = f"wanspec: 1\njobs:\n  a: {{model: {model}, input: {{prompt: x{media}}}, parameters: {{{parameters}}}}}\n"
+    job = bench.load(text).jobs[0]
+    assert fits(job, Succeeded(at=0.0, results=(), usage=usage), bench.service.contract) is is_ours
 
 
 def test_retry_after_is_honoured_when_a_fresh_link_is_asked_for(tmp_path: Path) -> None:

@@ -410,8 +410,8 @@ class Runner:
             return None
         model = self._contract.model(work.job.model)
         event = read_query(reply, self._clock.now(), model, self._contract.faults)
-        if isinstance(event, Succeeded) and work.state.provisional and not fits(work.job, event):
-            return Released(at=event.at, by="evidence", why=f"task {work.state.task_id} was made from another prompt")
+        if isinstance(event, Succeeded) and work.state.provisional and not fits(work.job, event, self._contract):
+            return Released(at=event.at, by="evidence", why=f"task {work.state.task_id} was made from another request")
         if isinstance(event, Refused) and work.state.provisional:
             policy = self._policy(work.job.model)
             return await whose_failure(work, event, policy, self._line, self._ledger, self._contract, self._orphans)

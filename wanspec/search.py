@@ -14,7 +14,11 @@ first page; then the window is moved and the list read again.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
 from wanspec.contract import Contract
+from wanspec.contract.keywords import at_path
 from wanspec.decide import in_time, settled_at
 from wanspec.errors import MaybeSent, NotSent, SettingsError, Unreachable
 from wanspec.event import Event, Found, Refused, Released, Searched, Succeeded
@@ -30,6 +34,8 @@ __all__ = ["fits", "search", "whose_failure"]
 
 MARGIN_S = 60.0
 LIST_FAILURES = 40
+#: by so much the service's own numbers may differ from what was asked for: it rounds seconds
+SAME = {"output_s": 1.0, "sr": 0.0}
 _UNSEARCHED = (
     "without it nobody can tell whether a lost answer was paid for, so nothing more is sent; the same command goes on"
 )
@@ -136,12 +142,46 @@ def _said(reply: Reply | None) -> str:
     )
 
 
-def fits(job: Job, event: Succeeded) -> bool:
-    """Whether a task that was found may be the job's: by the prompt it says it was made from, if it says so."""
+def fits(job: Job, event: Succeeded, contract: Contract) -> bool:
+    """Whether a task that was found may be the job's: by the prompt and the usage that it says, as far as it says any.
+
+    What the request leaves to the service is no evidence; nor is a prompt that the service has cut, or a part that failed.
+    """
+    return _is_our_prompt(job, event.orig_prompt) and _is_our_usage(job, event.usage, contract)
+
+
+def _is_our_prompt(job: Job, said: str) -> bool:
     given = job.body.get("input", {})
-    prompt = given.get("prompt") if isinstance(given, dict) else None
-    if not event.orig_prompt or not isinstance(prompt, str):
+    prompt = given.get("prompt") if isinstance(given, Mapping) else None
+    if not said or not isinstance(prompt, str):
         return True
-    sent, said = prompt.strip(), event.orig_prompt.strip()
+    sent, said = prompt.strip(), said.strip()
     # The service cuts long prompts; a short one that another only begins with is another prompt.
     return said == sent or (len(said) >= LEAST_CUT and sent.startswith(said))
+
+
+def _is_our_usage(job: Job, usage: Mapping[str, Any], contract: Contract) -> bool:
+    """Seconds, tier and number of what was made, where the request asks for them itself."""
+    model = contract.model(job.model)
+    if model is None:
+        return True
+    variant = model.variant(job.body)
+    output = variant.data["output"]
+    tier = contract.service["tiers"].get(str(at_path(job.body, output.get("size", {}).get("tier", ""))), {})
+    asked = {
+        "output_s": at_path(job.body, output.get("seconds", "")),
+        "sr": tier.get("sr"),
+        "count": at_path(job.body, output.get("count", "")),
+    }
+    for name, field in variant.data["result"]["usage"].items():
+        what = field.get("is", "") if isinstance(field, Mapping) else ""
+        wanted, told = asked.get(what), usage.get(name)
+        if not _is_number(wanted) or not _is_number(told):
+            continue
+        if told > wanted if what == "count" else abs(told - wanted) > SAME[what]:
+            return False
+    return True
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
