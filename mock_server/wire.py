@@ -26,7 +26,7 @@ from mock_server.answers import Answer, Picture
 if TYPE_CHECKING:
     from mock_server.media import Gallery
 
-__all__ = ["Wire", "http_date"]
+__all__ = ["Wire", "http_date", "plain_body"]
 
 STEP_S = 0.1
 
@@ -138,9 +138,15 @@ class Wire:
         return gallery.get(card_of(picture))
 
     def _plain(self, answer: Answer) -> web.Response:
-        kind = f"{answer.content_type}; charset=utf-8" if answer.json is not None else answer.content_type
+        kind, body = plain_body(answer)
         headers = {"Content-Type": kind, "Date": http_date(self._now()), **answer.headers}
-        return web.Response(body=_bytes(answer), status=answer.status, headers=headers)
+        return web.Response(body=body, status=answer.status, headers=headers)
+
+
+def plain_body(answer: Answer) -> tuple[str, bytes]:
+    """What kind of thing is sent for an answer that is no picture, and the bytes of it."""
+    kind = answer.content_type if answer.json is None else f"{answer.content_type}; charset=utf-8"
+    return kind, _bytes(answer)
 
 
 def http_date(at: float) -> str:
