@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import re
 import socket
 import struct
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from mock_server.answers import Answer, Picture
+from mock_server.encoding import dumped
 
 if TYPE_CHECKING:
     from mock_server.media import Gallery
@@ -160,7 +160,7 @@ def _http_date(second: int) -> str:
 
 
 def _bytes(answer: Answer) -> bytes:
-    return json.dumps(answer.json).encode() if answer.json is not None else answer.body
+    return dumped(answer.json).encode() if answer.json is not None else answer.body
 
 
 def _end(request: web.BaseRequest, *, by_reset: bool = False) -> web.Response:

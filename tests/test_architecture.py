@@ -36,9 +36,9 @@ LAYERS = {
 MOCK_CORE = [
     f"mock_server.{name}"
     for name in (
-        "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "guard", "journal", "made",
-        "making", "manners", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service", "shapes", "shelf",
-        "state", "tasks", "verdict",
+        "accounts", "answers", "bill", "cassette", "compare", "door", "encoding", "expectations", "faults", "guard", "journal",
+        "made", "making", "manners", "rates", "reading", "records", "results", "rows", "rules", "scenario", "service", "shapes",
+        "shelf", "state", "tasks", "verdict",
     )
 ]  # fmt: skip
 #: the commands that start a mock; nothing else of wanspec knows that there is one

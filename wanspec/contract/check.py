@@ -118,7 +118,7 @@ class Checker:
         if model is None:
             return [self._unknown_model(name)]
         body: dict[str, Any] = without_nulls(dict(request))
-        findings = list(self._where(model, region, path))
+        findings = list(self._where(model, region, path)) if region is not None or path is not None else []
         variant = model.variant(body)
         compiled = self._compile(model, variant)
         if not findings and compiled.is_clean is not None and compiled.is_clean(body):
