@@ -13,9 +13,8 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -79,7 +78,7 @@ def _in_front(server: web.Server, handle: Handler) -> None:
 
 
 def _handler(
-    service: Service, clock: Clock, wire: Wire, waiting: Waiting, made: MutableMapping[asyncio.BaseTransport, Outcome]
+    service: Service, clock: Clock, wire: Wire, waiting: Waiting, made: dict[asyncio.BaseTransport, Outcome]
 ) -> Handler:
     """Answers calls; what the short way has `made` of one is not made again."""
 
@@ -206,7 +205,7 @@ class MockServer:
     async def __aenter__(self) -> MockServer:
         wire = Wire(self._go_down, self.clock.now)
         self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
-        made: WeakKeyDictionary[asyncio.BaseTransport, Outcome] = WeakKeyDictionary()
+        made: dict[asyncio.BaseTransport, Outcome] = {}
         handle = _handler(self.service, self.clock, wire, self._waiting, made)
         app = make_app(self.service, self.clock, wire, handle, self._host)
         app.middlewares.append(_noting(self.errors))

@@ -90,6 +90,12 @@ class Door:
         self._shape_of = shape_of
         self._known: dict[bytes, Read] = {}
         self._common: dict[bytes, Common] = {}
+        fields = (
+            form.data["input"].get("properties", ()) for model in contract.main_models() for form in model.variants
+        )
+        self._names = {
+            name: name for name in ("model", "input", "parameters", *(each for form in fields for each in form))
+        }
 
     def read(self, data: bytes) -> Read:
         known = self._known.get(data)
@@ -109,9 +115,17 @@ class Door:
             body = None
         if not isinstance(body, dict):
             return Read(row="bad_json", body={}, size_bytes=len(data))
-        read = self.take(body, len(data), has_uploads=b"oss://" in data)
-        read.common = self._share(read.name, body)
+        read = self.take(self._named(body), len(data), has_uploads=b"oss://" in data)
+        read.common = self._share(read.name, read.body)
         return read
+
+    def _named(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The same body with the names of the contract, in place of a copy of them in each: a tenth of a task's memory."""
+        names = self._names
+        given = body.get("input")
+        if isinstance(given, dict):
+            body["input"] = {names.get(name, name): value for name, value in given.items()}
+        return {names.get(name, name): value for name, value in body.items()}
 
     def take(self, body: dict[str, Any], size_bytes: int = 0, *, has_uploads: bool = True) -> Read:
         """A body that is JSON already."""

@@ -10,6 +10,8 @@ head, a small body, no query, an answer of some hundred bytes. Those are read an
 makes the connection aiohttp's, for good, so that no two ever answer on it in turn. So this has no manners of its own: it says what
 aiohttp would say, byte for byte, and a test compares the two.
 
+A connection is not closed for being idle, as aiohttp closes one after a while: an idle one costs nothing here.
+
 It stands on asyncio's public interface for protocols alone: a `web.Server` is a factory of protocols, and a connection may be
 given another protocol at any time.
 """
@@ -18,9 +20,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import cast
 
 from aiohttp.http import SERVER_SOFTWARE
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -85,7 +88,7 @@ class Shortcuts:
         now: Callable[[], float],
         is_open: Callable[[], bool],
         whole: Callable[[], asyncio.Protocol],
-        made: MutableMapping[asyncio.BaseTransport, Outcome],
+        made: dict[asyncio.BaseTransport, Outcome],
     ) -> None:
         self.handle = handle
         self.now = now
@@ -126,8 +129,7 @@ class Shortcut(asyncio.Protocol):
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # it is one of a stream, of whatever loop
         self._all.connections.add(self)
 
     def connection_lost(self, _: Exception | None) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -259,7 +259,7 @@ class Pipe(asyncio.Transport):
 
 
 def test_who_does_not_read_is_not_read() -> None:
-    made: MutableMapping[asyncio.BaseTransport, Outcome] = {}
+    made: dict[asyncio.BaseTransport, Outcome] = {}
     shortcuts = Shortcuts(lambda call, now: Answer(), lambda: AT, lambda: True, asyncio.Protocol, made)
     connection, pipe = Shortcut(shortcuts), Pipe()
     connection.connection_made(pipe)
