@@ -305,8 +305,7 @@ def long_way() -> Iterator[Callable[[bytes], tuple[Any, ...]]]:
         ((message, payload),) = messages
         assert message.should_close is False
         assert message.compression is None
-        body = b"".join(bytes(each) for each in getattr(payload, "_buffer", ()))
-        return message.method, message.url.path, [*message.headers.items()], body
+        return message.method, message.url.path, [*message.headers.items()], payload.read_nowait()
 
     yield read
     loop.close()
