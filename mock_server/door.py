@@ -116,7 +116,8 @@ class Door:
         if not isinstance(body, dict):
             return Read(row="bad_json", body={}, size_bytes=len(data))
         read = self.take(self._named(body), len(data), has_uploads=b"oss://" in data)
-        read.common = self._share(read.name, read.body)
+        if len(data) <= SMALL_BYTES:
+            read.common = self._share(read.name, read.body)
         return read
 
     def _named(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -144,9 +145,10 @@ class Door:
         given = body.get("parameters")
         if not isinstance(given, dict):
             return None
-        key = marshal.dumps((name, given), 2)  # tells 1 from 1.0 and True, and one order from another
-        if len(key) > SMALL_BYTES:
-            return None
+        try:
+            key = marshal.dumps((name, given), 2)  # tells 1 from 1.0 and True, and one order from another
+        except ValueError:
+            return None  # nested too deep
         common = self._common.get(key)
         if common is None:
             if len(self._common) >= REMEMBERED:

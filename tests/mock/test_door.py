@@ -88,6 +88,8 @@ def test_parameters_that_are_equal_are_kept_once_and_others_apart() -> None:
         b'{"model": "\xed\xa0\x80", "input": {}}',
         b'{"model": "\xff", "input": {}}',
         b'{"a": ' * 200_000,
+        b'{"model": "a", "input": {}, "parameters": {"a": %b%b}}' % (b"[" * 900, b"]" * 900),
+        b'{"model": "a", "input": {}, "parameters": {"a": %b%b}}' % (b"[" * 2010, b"]" * 2010),
         b"{",
         b"{}",
         b"",
