@@ -27,6 +27,7 @@ docs: $(VENV)/.test-ready  ## write everything that is generated
 	$(BIN)/wanspec schema --openapi --out mock_server/openapi.json
 	$(BIN)/wanspec models ls --format markdown > docs/models.md
 	$(BIN)/wanspec mock facts --format markdown > docs/mock.md
+	$(BIN)/python tests/lib/prepare_contract.py
 	$(BIN)/python tests/lib/machine_table.py README.md
 
 fuzz: $(VENV)/.test-ready  ## calls of any kind against the mock, by its OpenAPI document: many, and others each time

@@ -3,6 +3,7 @@
 Every round starts each server anew, one after the other, so that what else the machine does touches all alike: from the start of
 the process to the first answer; memory then; creates, each with a prompt of its own; polls of a thousand tasks. The load comes
 from a process of its own (`load.py`). At last memory after 100,000 creates. Medians, and ratios to the bare handler of the round.
+Python keeps its bytecode, as it does for what is installed, and each server has been started once before.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         wanted = [each for each in given.only.split(",") if each]
         found = [each for each in servers(given.port, Path(folder)) if not wanted or each.name in wanted]
+        for each in found:
+            with running(each):
+                pass
         rounds = [{each.name: measured(each, given.seconds) for each in found} for _ in range(given.rounds)]
         many_mb = {} if given.no_memory else {each.name: with_many(each) for each in found}
     print(table([each.name for each in found], rounds, many_mb))
@@ -75,7 +79,7 @@ def with_many(server: Server) -> float:
 @contextmanager
 def running(server: Server) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
     """A server that answers, and how long that took."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
     begun = time.perf_counter()
     process = subprocess.Popen(server.command, env=environment, stdout=subprocess.DEVNULL)
     try:

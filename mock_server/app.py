@@ -27,6 +27,7 @@ from mock_server.clock import Clock
 from mock_server.control import add_control
 from mock_server.scenario import Scenario
 from mock_server.service import BASE, Service
+from mock_server.shortcut import Outcome, Shortcuts
 from mock_server.waiting import Waiting
 from mock_server.wire import Wire, http_date
 from wanspec.contract import Contract, MediaFacts, load_contract
@@ -34,6 +35,8 @@ from wanspec.contract import Contract, MediaFacts, load_contract
 __all__ = ["MockServer", "make_app", "only_serve", "unlike_any_other"]
 
 MAX_BODY_BYTES = 128 * 2**20
+#: connections that may wait to be taken; what aiohttp has
+BACKLOG = 128
 SERVICE = web.AppKey("service", Service)
 #: to listen on every interface is no address to call; this is the one for who sits beside the mock
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -64,17 +67,30 @@ def _dated(clock: Clock) -> Callable[[web.Request, web.StreamResponse], Awaitabl
 
 
 def _in_front(server: web.Server, handle: Handler) -> None:
-    """Take the calls of the API past the application: its routing would take a third of the time that they need."""
+    """Take the calls of the API past the application: its routing would take a third of the time that they need.
+
+    Not those that ask for leave to send their body (curl does, of a large one): the application gives it.
+    """
     routed: Handler = server.request_handler
 
     def choose(request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
-        return (handle if request.path.startswith(API) else routed)(request)
+        is_call = request.path.startswith(API) and "Expect" not in request.headers
+        return (handle if is_call else routed)(request)
 
     server.request_handler = choose
 
 
-def _handler(service: Service, clock: Clock, wire: Wire, waiting: Waiting) -> Handler:
+def _handler(
+    service: Service, clock: Clock, wire: Wire, waiting: Waiting, made: dict[asyncio.BaseTransport, Outcome]
+) -> Handler:
+    """Answers calls; what the short way has `made` of one is not made again."""
+
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        outcome = made.pop(request.transport, None) if made and request.transport is not None else None
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is not None:
+            return await wire.send(request, outcome)
         waiting.begin()
         try:
             body = await _body(request) if request.method == "POST" else b""
@@ -214,28 +230,36 @@ class MockServer:
         self._host = host
         self._port = port
         self._stack = AsyncExitStack()
-        self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._listener: asyncio.Server | None = None
         self._rising: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> MockServer:
         wire = Wire(self._go_down, self.clock.now)
         self._waiting = await self._stack.enter_async_context(Waiting(self.service, self.clock))
-        handle = _handler(self.service, self.clock, wire, self._waiting)
+        made: dict[asyncio.BaseTransport, Outcome] = {}
+        handle = _handler(self.service, self.clock, wire, self._waiting, made)
         app = make_app(self.service, self.clock, wire, handle, self._host)
         app.middlewares.append(_noting(self.errors))
-        self._runner = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=5.0)
-        await self._runner.setup()
-        assert self._runner.server is not None
-        _in_front(self._runner.server, _noted(self.errors, handle))
-        self._stack.push_async_callback(self._runner.cleanup)
+        runner = web.AppRunner(app, access_log=None, logger=_logger(), shutdown_timeout=5.0)
+        await runner.setup()
+        assert runner.server is not None
+        _in_front(runner.server, _noted(self.errors, handle))
+        self._stack.push_async_callback(runner.cleanup)
         self._stack.callback(wire.stop)
+        self._shortcuts = Shortcuts(
+            self.service.handle,
+            self.clock.now,
+            is_open=lambda: self.clock.mode != "auto",
+            whole=runner.server,
+            made=made,
+        )
+        self._stack.callback(self._shortcuts.close)
+        self._stack.callback(self._hang_up)
         try:
             await self._listen()
         except BaseException:
             await self._stack.aclose()
             raise
-        self._port = self._runner.addresses[0][1]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -244,9 +268,13 @@ class MockServer:
         await self._stack.aclose()
 
     async def _listen(self) -> None:
-        assert self._runner is not None
-        self._site = web.TCPSite(self._runner, self._host, self._port)
-        await self._site.start()
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._shortcuts, self._host, self._port, backlog=BACKLOG)
+        self._port = self._listener.sockets[0].getsockname()[1]
+
+    def _hang_up(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
 
     def _go_down(self, seconds: float) -> None:
         """Listen to nobody for a while: connections are refused."""
@@ -254,8 +282,7 @@ class MockServer:
             self._rising = asyncio.create_task(self._rise(seconds))
 
     async def _rise(self, seconds: float) -> None:
-        assert self._site is not None
-        await self._site.stop()
+        self._hang_up()
         await asyncio.sleep(seconds)
         await self._listen()
 

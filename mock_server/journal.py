@@ -6,12 +6,11 @@ pushed out. A key never stands here, only its alias.
 
 from __future__ import annotations
 
-import dataclasses
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, NamedTuple
 
 from mock_server.answers import Answer, Call
 
@@ -21,9 +20,8 @@ KEPT = 1000
 KINDS = ("create", "poll", "list", "cancel", "upload", "download", "quota", "other")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One call as the mock saw it."""
+class Entry(NamedTuple):
+    """One call as the mock saw it. (One is made for every call: a frozen dataclass takes three times as long.)"""
 
     #: number of the call, from 1
     n: int
@@ -59,7 +57,7 @@ class Entry:
     repeat: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return self._asdict()
 
 
 class Journal:

@@ -10,7 +10,7 @@ from typing import Any
 from wanspec.contract import Contract, Variant
 from wanspec.contract.keywords import parse_size
 
-__all__ = ["Made", "made_from"]
+__all__ = ["Made", "is_by_parameters", "made_from"]
 
 _DEFAULT_ASPECT = 16 / 9
 #: whatever an unchecked request asks for
@@ -54,6 +54,15 @@ def made_from(variant: Variant, body: Mapping[str, Any], contract: Contract, asp
         seconds=float(min(seconds, MOST_S)) if is_number and seconds > 0 else (5.0 if output["kind"] == "video" else 0.0),
         count=min(count, MOST) if type(count) is int and count > 0 else 1,
     )  # fmt: skip
+
+
+def is_by_parameters(variant: Variant) -> bool:
+    """Whether what is made follows from the parameters alone: nothing in the input decides, nor the shape of a file."""
+    output = variant.data["output"]
+    size = output.get("size", {})
+    fields = (output.get("seconds"), output.get("count"), output.get("sound"), size.get("field"), size.get("tier"))
+    named = [each for each in fields if isinstance(each, str)]
+    return "shape" not in size and all(each.startswith("parameters.") for each in named)
 
 
 def _asked(field: Mapping[str, Any], text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from mock_server.door import Door, Read, prompt_of
 from mock_server.results import Results
 from mock_server.rows import code_of, text_of
 from mock_server.rules import Rulebook, Subject, Then
-from mock_server.scenario import Scenario, drawn
+from mock_server.scenario import Scenario, Timing, drawn
 from mock_server.tasks import Task
 from wanspec.contract import Contract, Model
 
@@ -40,13 +40,13 @@ class Maker:
     ) -> Task:
         """A task; `fault` is what the contract already knows it will fail with."""
         self.number += 1
-        number, share, uuid = self.number, self._seeded.share, self._seeded.uuid
+        number, uuid = self.number, self._seeded.uuid
         pending, running = self._accounts.times(model)
         task = Task(
             id=uuid(f"task/{number}"), number=number, model=model.id, account=caller.account, key_alias=caller.alias,
             body=read.body, path=path, request_id=uuid(f"request/{number}"), created_at=now,
-            pending_s=drawn(pending, share(f"pending/{number}")),
-            running_s=min(REFUSED_S, shortest(running)) if fault else drawn(running, share(f"running/{number}")),
+            pending_s=self._drawn(pending, f"pending/{number}"),
+            running_s=min(REFUSED_S, shortest(running)) if fault else self._drawn(running, f"running/{number}"),
             made=read.made(self._contract, lambda given: self._door.aspect(given, self._results.shape)), fault=fault,
             fingerprint=read.fingerprint, is_timed=self._scenario.progress == "time",
         )  # fmt: skip
@@ -58,6 +58,10 @@ class Maker:
             if (then := self._rules.pick(about)) is not None:
                 self._trouble(task, then, shortest(running))
         return task
+
+    def _drawn(self, timing: Timing, what: str) -> float:
+        """A time by the seed; one that is no matter of chance costs no draw."""
+        return float(timing) if isinstance(timing, int | float) else drawn(timing, self._seeded.share(what))
 
     def _trouble(self, task: Task, then: Then, least_s: float) -> None:
         """What a rule does to a task: it fails, wholly or in part, or it takes its time."""

@@ -214,7 +214,7 @@ class Service:
         model, region = read.model, self._accounts.region(caller)
         if model is None or (region is not None and region not in model.regions):
             return self._refuse("model_not_exist_400")
-        if path not in model.paths:
+        if path != model.path and path not in model.paths:
             return self._refuse("url_error")
         if row := self._accounts.refusal(caller, model):
             return self._refuse(row)

@@ -240,7 +240,7 @@ def _those(kind: type[T], items: list[T], where: Mapping[str, Any]) -> list[T]:
     Raises:
         ValueError: a name that is no field: a misspelt filter would find nothing, and look like a pass.
     """
-    known = kind.__slots__  # type: ignore[attr-defined]
+    known = tuple(kind.__annotations__)
     if unknown := [name for name in where if name not in known]:
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}; it has {', '.join(known)}")
     return [each for each in items if all(getattr(each, name) == value for name, value in where.items())]

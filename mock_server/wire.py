@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import json
 import socket
 import struct
 import threading
@@ -22,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from mock_server.answers import Answer, Picture, xml
+from mock_server.encoding import dumped
 from mock_server.ranges import UNSATISFIABLE, is_same, part_of
 
 if TYPE_CHECKING:
     from mock_server.media import Gallery
 
-__all__ = ["Wire", "http_date"]
+__all__ = ["Wire", "http_date", "plain_body"]
 
 STEP_S = 0.1
 
@@ -140,9 +140,15 @@ class Wire:
         return gallery.get(card_of(picture))
 
     def _plain(self, answer: Answer) -> web.Response:
-        kind = f"{answer.content_type}; charset=utf-8" if answer.json is not None else answer.content_type
+        kind, body = plain_body(answer)
         headers = {"Content-Type": kind, "Date": http_date(self._now()), **answer.headers}
-        return web.Response(body=_bytes(answer), status=answer.status, headers=headers)
+        return web.Response(body=body, status=answer.status, headers=headers)
+
+
+def plain_body(answer: Answer) -> tuple[str, bytes]:
+    """What kind of thing is sent for an answer that is no picture, and the bytes of it."""
+    kind = answer.content_type if answer.json is None else f"{answer.content_type}; charset=utf-8"
+    return kind, _bytes(answer)
 
 
 def _refused(answer: Answer, date: str, more: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
@@ -162,7 +168,7 @@ def _http_date(second: int) -> str:
 
 
 def _bytes(answer: Answer) -> bytes:
-    return json.dumps(answer.json).encode() if answer.json is not None else answer.body
+    return dumped(answer.json).encode() if answer.json is not None else answer.body
 
 
 def _end(request: web.BaseRequest, *, by_reset: bool = False) -> web.Response:

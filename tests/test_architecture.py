@@ -37,7 +37,7 @@ LAYERS = {
 MOCK_CORE = [
     f"mock_server.{name}"
     for name in (
-        "accounts", "answers", "bill", "cassette", "compare", "door", "expectations", "faults", "fitting", "guard",
+        "accounts", "answers", "bill", "cassette", "compare", "door", "encoding", "expectations", "faults", "fitting", "guard",
         "journal", "made", "making", "manners", "pieces", "rates", "reading", "records", "results", "rows", "rules",
         "scenario", "service", "shapes", "shelf", "standing", "state", "tasks", "verdict",
     )

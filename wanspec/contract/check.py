@@ -8,7 +8,7 @@ two cannot differ in their verdict. A null is an absent field, as it is for the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -76,21 +76,30 @@ def _has_null(value: Any) -> bool:
 
 @dataclass(slots=True)
 class _Compiled:
-    validator: Any
-    rules: list[tuple[Rule, Any, Any]]
-    known: dict[str, frozenset[str]] = field(default_factory=dict)
+    """What one form of a model is held to; `full` is made for the first body that has a fault."""
+
+    variant: Variant
+    known: dict[str, frozenset[str]]
     #: whether there is surely nothing to say about a body; None where only the validator can tell
-    is_clean: Callable[[dict[str, Any]], bool] | None = None
+    is_clean: Callable[[dict[str, Any]], bool] | None
+    full: _Full | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Full:
+    """Validators of the schema and of each rule: where it applies, and what holds there."""
+
+    schema: Any
+    rules: list[tuple[Rule, Any, Any]]
 
 
 @lru_cache(maxsize=8)
-def _vocabulary(probe: Probe | None) -> tuple[dict[str, Any], Any]:
-    """The keywords that JSON Schema does not have, and a validator that knows them: milliseconds in the making."""
+def _vocabulary(probe: Probe | None) -> Any:
+    """A validator that knows the keywords that JSON Schema does not have; its library takes a tenth of a second to import."""
     from jsonschema import Draft202012Validator, validators
 
     extend: Any = validators.extend  # untyped in its stubs
-    keywords = {**KEYWORDS, "x-media": media_keyword(probe)}
-    return keywords, extend(Draft202012Validator, keywords)
+    return extend(Draft202012Validator, {**KEYWORDS, "x-media": media_keyword(probe)})
 
 
 class Checker:
@@ -98,7 +107,7 @@ class Checker:
 
     def __init__(self, contract: Contract, *, probe: Probe | None = None) -> None:
         self.contract = contract
-        self._keywords, self._class = _vocabulary(probe)
+        self._probe = probe
         self._compiled: dict[tuple[str, str], _Compiled] = {}
         self._tolerated = {part: frozenset(keys) for part, keys in contract.service["tolerated"].items()}
 
@@ -109,7 +118,7 @@ class Checker:
         if model is None:
             return [self._unknown_model(name)]
         body: dict[str, Any] = without_nulls(dict(request))
-        findings = list(self._where(model, region, path))
+        findings = list(self._where(model, region, path)) if region is not None or path is not None else []
         variant = model.variant(body)
         compiled = self._compile(model, variant)
         if not findings and compiled.is_clean is not None and compiled.is_clean(body):
@@ -128,35 +137,44 @@ class Checker:
         findings.sort(key=lambda each: each.severity is not Severity.ERROR)
         return findings
 
+    @property
+    def _class(self) -> Any:
+        return _vocabulary(self._probe)
+
     def _compile(self, model: Model, variant: Variant) -> _Compiled:
         key = (model.main_id, variant.name)
         if key not in self._compiled:
-            rules = [
-                (rule, self._class(rule.if_) if rule.if_ is not None else None, self._class(rule.then))
-                for rule in variant.rules
-            ]
             # A request that names no function is not blamed for the fields of the functions.
             forms = model.variants if variant is model.base else (variant,)
             known = {
                 part: frozenset(name for form in forms for name in form.data[part].get("properties", {}))
                 for part in ("input", "parameters")
             }
-            compiled = _Compiled(validator=self._class(variant.schema), rules=rules, known=known)
-            compiled.is_clean = self._quick(compiled, variant)
-            self._compiled[key] = compiled
+            self._compiled[key] = _Compiled(variant, known, self._quick(variant, known))
         return self._compiled[key]
 
-    def _quick(self, compiled: _Compiled, variant: Variant) -> Callable[[dict[str, Any]], bool] | None:
-        """The verdict "nothing to say" as one function, for the many bodies that deserve it."""
-        try:
-            fits = quick(variant.schema, self._keywords)
+    def _full(self, compiled: _Compiled) -> _Full:
+        """The validators that can say what is wrong."""
+        if compiled.full is None:
             rules = [
-                (None if rule.if_ is None else quick(rule.if_, self._keywords), quick(rule.then, self._keywords))
-                for rule, _, _ in compiled.rules
+                (rule, self._class(rule.if_) if rule.if_ is not None else None, self._class(rule.then))
+                for rule in compiled.variant.rules
+            ]
+            compiled.full = _Full(self._class(compiled.variant.schema), rules)
+        return compiled.full
+
+    def _quick(self, variant: Variant, names: dict[str, frozenset[str]]) -> Callable[[dict[str, Any]], bool] | None:
+        """The verdict "nothing to say" as one function, for the many bodies that deserve it."""
+        keywords = {**KEYWORDS, "x-media": media_keyword(self._probe)}
+        try:
+            fits = quick(variant.schema, keywords)
+            rules = [
+                (None if rule.if_ is None else quick(rule.if_, keywords), quick(rule.then, keywords))
+                for rule in variant.rules
             ]
         except NotQuick:
             return None
-        known = {part: names | self._tolerated[part] for part, names in compiled.known.items()}
+        known = {part: each | self._tolerated[part] for part, each in names.items()}
 
         def is_clean(body: dict[str, Any]) -> bool:
             return (
@@ -203,7 +221,7 @@ class Checker:
     def _from_schema(
         self, compiled: _Compiled, model: Model, variant: Variant, body: dict[str, Any]
     ) -> Iterator[Finding]:
-        errors = list(compiled.validator.iter_errors(body))
+        errors = list(self._full(compiled).schema.iter_errors(body))
         mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
         idle = {tuple(error.absolute_path) for error in errors if error.validator == "x-idle"}
         required: set[Path] = set()
@@ -283,7 +301,7 @@ class Checker:
         return "; ".join(found[:3])
 
     def _from_rules(self, compiled: _Compiled, body: dict[str, Any]) -> Iterator[Finding]:
-        for rule, applies, holds in compiled.rules:
+        for rule, applies, holds in self._full(compiled).rules:
             if (applies is None or applies.is_valid(body)) and not holds.is_valid(body):
                 path = tuple(rule.at.split("."))
                 rejects = rule.effect == "reject"
@@ -294,7 +312,7 @@ class Checker:
                 )  # fmt: skip
 
     def _unknown_keys(self, compiled: _Compiled, model: Model, body: dict[str, Any]) -> Iterator[Finding]:
-        ruled = {rule.at for rule, _, _ in compiled.rules}
+        ruled = {rule.at for rule in compiled.variant.rules}
         for part in ("input", "parameters"):
             given = body.get(part)
             if not isinstance(given, dict):

@@ -1,6 +1,8 @@
 """Data files -> Contract. The files are read with the strict loader and held to `family.schema.json` first.
 
-The built-in files are package data: reading them is the one look at a disk below the I/O layer, made once.
+The built-in files are package data: reading them is the one look at a disk below the I/O layer, made once. Their values are
+taken from `prepared.json` while that is of these very files (`wanspec.contract.prepared`), so the loader and its libraries are
+imported when they are needed.
 """
 
 from __future__ import annotations
@@ -14,11 +16,13 @@ from typing import Any
 
 from wanspec.contract.faults import Faults
 from wanspec.contract.model import Contract, Model, Variant, merge
+from wanspec.contract.prepared import Prepared, digest_of, prepared_from, text_of
 from wanspec.errors import ContractError
 from wanspec.problem import Problem
-from wanspec.source import load, place_of
 
-__all__ = ["build_contract", "built_in_files", "family_problems", "load_contract"]
+__all__ = ["build_contract", "built_in_files", "family_problems", "load_contract", "prepared_text"]
+
+PREPARED = "prepared.json"
 
 
 def built_in_files() -> tuple[bytes, bytes, list[tuple[str, bytes]]]:
@@ -37,7 +41,38 @@ def load_contract() -> Contract:
         ContractError: the installed data files are damaged.
     """
     service, errors, families = built_in_files()
-    return build_contract(service=service, errors=errors, families=families)
+    digest = digest_of(service, errors, families)
+    try:
+        prepared = prepared_from(resources.files("wanspec.contract").joinpath(PREPARED).read_bytes(), digest)
+    except OSError:
+        prepared = None
+    if prepared is None:
+        return build_contract(service=service, errors=errors, families=families)
+    models = {model.id: model for family in prepared.families.values() for model in _models(family)}
+    return _contract(prepared, models, digest)
+
+
+def prepared_text() -> str:
+    """What `prepared.json` has to be for the built-in files as they are.
+
+    Raises:
+        ContractError: the files are damaged.
+    """
+    service, errors, families = built_in_files()
+    reader = _Reader()
+    values = reader.whole(service, errors, families)
+    reader.refuse_faults()
+    return text_of(values, digest_of(service, errors, families))
+
+
+def _contract(data: Prepared, models: dict[str, Model], digest: str) -> Contract:
+    return Contract(
+        models=models,
+        service=data.service,
+        faults=Faults.from_data(data.errors),
+        version=digest[:12],
+        families=data.families,
+    )
 
 
 def build_contract(
@@ -53,22 +88,12 @@ def build_contract(
         ContractError: with the `problems` of every file that is not as it should be.
     """
     reader = _Reader()
-    service_data, errors_data = reader.read("service.yaml", service), reader.read("errors.yaml", errors)
-    for name, data in families:
-        reader.add(reader.read(name, data))
+    values = reader.whole(service, errors, families)
     for name, data in overlays:
         reader.overlay(reader.read(name, data))
     models = reader.models()
-    if reader.problems:
-        problems = reader.problems
-        raise ContractError(f"{len(problems)} fault(s) in the capability data", problems=problems)
-    return Contract(
-        models=models,
-        service=service_data,
-        faults=Faults.from_data(errors_data),
-        version=reader.digest.hexdigest()[:12],
-        families=reader.families,
-    )
+    reader.refuse_faults()
+    return _contract(values, models, reader.digest.hexdigest())
 
 
 class _Reader:
@@ -80,7 +105,21 @@ class _Reader:
         self.digest = hashlib.sha256()
         self._texts: dict[str, Any] = {}
 
+    def whole(self, service: bytes, errors: bytes, families: Iterable[tuple[str, bytes]]) -> Prepared:
+        """The values of a set of files; its families grow with what is read later."""
+        service_data, errors_data = self.read("service.yaml", service), self.read("errors.yaml", errors)
+        for name, data in families:
+            self.add(self.read(name, data))
+        return Prepared(service=service_data, errors=errors_data, families=self.families)
+
+    def refuse_faults(self) -> None:
+        """Raise what was found."""
+        if self.problems:
+            raise ContractError(f"{len(self.problems)} fault(s) in the capability data", problems=self.problems)
+
     def read(self, name: str, data: bytes) -> Any:
+        from wanspec.source import load
+
         self.digest.update(data)
         value, faults = load(data, name)
         self.problems += faults
@@ -109,6 +148,8 @@ class _Reader:
 
     def models(self) -> dict[str, Model]:
         """Every model under every id of its own."""
+        from wanspec.source import place_of
+
         models: dict[str, Model] = {}
         for name, family in self.families.items():
             for model in _models(family):
@@ -131,6 +172,8 @@ def family_schema() -> dict[str, Any]:
 def family_problems(family: Any, text: Any = None) -> list[Problem]:
     """What breaks the meta-schema in a family, each with its place in `text` (the file, where the family is merged)."""
     from jsonschema import Draft202012Validator
+
+    from wanspec.source import place_of
 
     problems = []
     for error in Draft202012Validator(family_schema()).iter_errors(family):
