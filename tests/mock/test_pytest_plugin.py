@@ -35,7 +35,7 @@ class Client:
     def generate(self, **parameters):
         task_id = self.submit(**parameters).json()["output"]["task_id"]
         while self.ask(task_id)["task_status"] in ("PENDING", "RUNNING"):
-            time.sleep(0.01)
+            time.sleep(0.05)  # two of them at once stay below 20 queries a second
         return self.ask(task_id)
 """
 
