@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import os
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -87,6 +88,22 @@ def test_two_processes_that_place_one_result_at_once(tmp_path: Path) -> None:
         for done in [pool.submit(place, who) for who in range(4)]:
             done.result(60.0)
     outputs = tmp_path / "outputs"
-    assert len(list(outputs.iterdir())) == 200
+    assert len(list(outputs.iterdir())) == 200  # and nothing temporary
     assert {path.read_bytes() for path in outputs.glob("*.png")} == {data}
     assert {json.loads(path.read_bytes())["who"] for path in outputs.glob("*.json")} <= set(range(4))
+
+
+def test_a_process_that_is_stopped_while_it_places_holds_nobody_up(tmp_path: Path) -> None:
+    """It has the folder, for as long as it is stopped; ours is placed all the same, under a temporary name of its own."""
+    store, data = Artifacts(tmp_path / "artifacts", tmp_path), small_file("png")
+    saved = receive(store, data)
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    (outputs / "a.png.part").write_bytes(b"its own")
+    handle = os.open(outputs, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    store.place("w1:k", saved, "outputs/a.png", {"who": 1, "file": {"sha256": saved.sha256}})
+    assert (outputs / "a.png").read_bytes() == data
+    assert (outputs / "a.png.part").read_bytes() == b"its own"
+    os.close(handle)
+    assert {path.name for path in outputs.iterdir()} == {"a.png", "a.png.json", "a.png.part"}

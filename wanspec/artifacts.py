@@ -15,8 +15,9 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -198,7 +199,7 @@ class Artifacts:
         note = target.with_name(target.name + ".json")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(target.parent):
+            with _alone(target.parent) as ending:
                 if target.is_dir():
                     raise OutputTaken(f"{output} is a directory", hint="move it away, then run again")
                 if target.exists():
@@ -207,10 +208,10 @@ class Artifacts:
                         if digest != _noted_digest(note):
                             what = "was changed since" if note.exists() else "was not made by wanspec"
                             raise OutputTaken(f"{output} exists and {what}", hint="move it away, then run again")
-                        self._link(source, target)
+                        self._link(source, target, ending)
                 else:
-                    self._link(source, target)
-                self._note(note, {"sidecar": SIDECAR_FORMAT, **sidecar})
+                    self._link(source, target, ending)
+                self._note(note, {"sidecar": SIDECAR_FORMAT, **sidecar}, ending)
         except OSError as error:
             if error.errno in _NO_PLACE:
                 raise _disk_error(error, target) from error
@@ -231,16 +232,16 @@ class Artifacts:
                 f"{self.root.parent} is not there any more", hint="run the same command where it is now; it goes on"
             )
 
-    def _note(self, note: Path, sidecar: Mapping[str, Any]) -> None:
+    def _note(self, note: Path, sidecar: Mapping[str, Any], ending: str) -> None:
         text = json.dumps(sidecar, ensure_ascii=False, indent=2) + "\n"
         data = text.encode("utf-8", "backslashreplace")  # a reply may end in half a character
         if not note.exists() or note.read_bytes() != data:
-            temporary = note.with_name(note.name + ".part")
+            temporary = note.with_name(note.name + ending)
             temporary.write_bytes(data)
             temporary.replace(note)
 
-    def _link(self, source: Path, target: Path) -> None:
-        temporary = target.with_name(target.name + ".part")
+    def _link(self, source: Path, target: Path, ending: str) -> None:
+        temporary = target.with_name(target.name + ending)
         temporary.unlink(missing_ok=True)
         try:
             os.link(source, temporary)
@@ -249,6 +250,7 @@ class Artifacts:
                 raise
             shutil.copyfile(source, temporary)  # another file system, or one without links
         temporary.replace(target)
+        temporary.unlink(missing_ok=True)  # it is still there where both were links to one file
 
 
 @contextmanager
@@ -275,18 +277,25 @@ def _own(part: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else places results in a folder meanwhile: two runs at once would rename each other's temporary files."""
+def _alone(folder: Path) -> Iterator[str]:
+    """The ending of temporary names in a folder: plain for whoever is alone there, else one of its own.
+
+    Two runs that place one result at once must not rename each other's files, and one that is stopped meanwhile must not hold
+    the other up. The plain ending is used again, so that what a killed process has left is written over.
+    """
     try:
         import fcntl
     except ImportError:  # Windows; see `_own`
-        yield
+        yield ".part"
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # a file system that knows no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            ending = ".part"
+        except OSError:  # somebody else is there, or the file system knows no locks
+            ending = f".{os.getpid()}-{threading.get_ident()}.part"
+        yield ending
     finally:
         os.close(handle)
 
