@@ -135,15 +135,20 @@ def test_a_full_disk_at_download(tmp_path: Path) -> None:
     """The kernel says ENOSPC: exit 4 with the cause, nothing lost; with room again the same command goes on."""
     (tmp_path / "spec.yaml").write_text(SPEC)
     plan = json.loads(cli(["plan", "spec.yaml", "--json"], tmp_path, "http://127.0.0.1:9").stdout)
-    with served() as server:
+    refusing = Scenario(running_s=(0.1, 0.3), faults=(Fault(on="download", do="500", times=10**6),))
+    with served(refusing) as server:
+        # Every result is waited for, and none has come: whose place in the store is whose is known by now.
+        assert cli([*RUN, "--timeout", "8s"], tmp_path, server.base_url).returncode == 4
         home = tmp_path / ".wanspec" / server.url.replace("://", "-").replace(":", "-")
         traps = []
         for job in plan["jobs"]:
             suffix = "mp4" if "i2v" in job["model"] else "png"
             trap = home / "artifacts" / job["key"].replace(":", "-") / f"0.{suffix}.part"
-            trap.parent.mkdir(parents=True)
+            assert (trap.parent / "task").is_file()
+            trap.unlink(missing_ok=True)
             trap.symlink_to("/dev/full")
             traps.append(trap)
+        server.call(lambda service: service.use(Scenario()))
         done = cli(RUN, tmp_path, server.base_url)
         assert done.returncode == 4, done.stderr
         assert "the disk is full" in done.stderr

@@ -52,3 +52,22 @@ def test_a_task_that_nobody_looks_at(tmp_path: Path) -> None:
     assert beside_a_crash(bench, "after_append") < ALONE_S + 300.0
     assert len(bench.service.queues.tasks) == 7
     assert set(bench.tasks_by_fingerprint().values()) == {1}
+
+
+@pytest.mark.parametrize("submits", [True, False], ids=["run", "fetch"])
+def test_a_paid_result_that_no_spec_asks_for_any_more(tmp_path: Path, submits: bool) -> None:
+    """Killed before the download, and then the spec was changed: the next run of anything brings the file into the store."""
+    bench = bench_with(tmp_path)
+    with pytest.raises((Crash, BaseExceptionGroup)):
+        run_virtual(lambda: bench.run(OTHER, fault=lambda where, nth: "crash" if where == "before_download" else ""))
+    (lost,) = {change.job.key for change in bench.changes}
+    changed = OTHER.replace("prompt: other", "prompt: another")
+    outcome = run_virtual(lambda: bench.run(changed, submits=submits))
+    assert outcome.states[lost].phase is Phase.DONE
+    assert len(bench.service.queues.tasks) == 1 + submits
+    assert len(list((bench.settings.home / "artifacts").rglob("*.mp4"))) == 1 + submits
+    # nobody has asked for it, so it lies nowhere else; put the old text back, and it is there without a new task
+    assert len(bench.outputs()) == submits
+    again = run_virtual(lambda: bench.run(OTHER))
+    assert again.submits == 0
+    assert len(bench.outputs()) == 1

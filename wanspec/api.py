@@ -62,6 +62,10 @@ class Standing:
     done: dict[str, State]
 
 
+#: a link lives for a day, and may have been made anew at the end of it
+UNSAVED_S = 2 * 86400.0
+
+
 class Session:
     """An open ledger and store with the jobs of a run."""
 
@@ -166,7 +170,7 @@ class Session:
         works = [work for work in works if submits or work.is_paid]
         await self.ledger.register(self._records(works), clock.now())
         mine = {job.key for job in now.jobs}
-        works += [work for work in await self.seated() if work.key not in mine]
+        works += [work for work in await self.strays(clock.now()) if work.key not in mine]
         concurrency = min(
             (each for each in (settings.concurrency, self.loaded.concurrency) if each is not None), default=None
         )
@@ -331,14 +335,20 @@ class Session:
             works.append(Work(key=key, jobs=some, state=state, seen=len(events)))
         return works
 
-    async def strays(self) -> list[Work]:
-        """Those of other specs: they are brought to their end, and their outputs wait for their spec."""
-        mine = {job.key for job in (await self.standing()).jobs}
-        return [work for work in await self.seated() if work.key not in mine]
+    async def strays(self, now: float) -> list[Work]:
+        """What is under way or paid for and not at home, whichever spec it is of: it is brought to its end.
+
+        A spec that was changed, or a picture that was made anew, may have left a paid clip that no job asks for any more. Its
+        files go to the store, and wait there for a spec that wants them.
+        """
+        unsaved = await self.ledger.unsaved(now - UNSAVED_S)
+        return [*await self.seated(), *await self._of_nobody(unsaved)]
 
     async def seated(self) -> list[Work]:
         """All jobs that hold a seat of the account, whichever spec they are of, as works of nobody here."""
-        keys = await self.ledger.seated()
+        return await self._of_nobody(await self.ledger.seated())
+
+    async def _of_nobody(self, keys: list[str]) -> list[Work]:
         if not keys:
             return []
         records, histories = await self.ledger.records(keys), await self.ledger.histories(keys)

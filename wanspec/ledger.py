@@ -231,6 +231,14 @@ class SqliteLedger(Notes):
         """Keys of jobs that may have a task under way, whichever spec they are of."""
         return await self._run(lambda db: [row[0] for row in db.execute("SELECT key FROM seat ORDER BY key")])
 
+    async def unsaved(self, since: float) -> list[str]:
+        """Keys of jobs whose task has succeeded since then and whose files have not been noted, whichever spec they are of."""
+        sql = (
+            "SELECT key FROM event AS made WHERE kind = 'Succeeded' AND at > ? "
+            "AND n = (SELECT max(n) FROM event WHERE key = made.key) ORDER BY key"
+        )
+        return await self._run(lambda db: [row[0] for row in db.execute(sql, (since,))])
+
     async def last_keys(self) -> dict[str, str]:
         """Full address -> the key it had last."""
         return await self._run(lambda db: dict(db.execute("SELECT address, key FROM address").fetchall()))

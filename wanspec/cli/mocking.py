@@ -37,7 +37,8 @@ MOCK_KEY = "sk-mock"
 async def embedded_mock(session: Session, clock: Clock) -> AsyncIterator[tuple[str, Secret]]:
     """A mock inside this process: its base address and a key. It knows the tasks that the ledger says it has made."""
     async with MockServer(contract=session.loaded.contract, now=clock.now) as server:
-        for work in [*await session.works(), *await session.strays()]:
+        works = {work.key: work for work in [*await session.strays(clock.now()), *await session.works()]}
+        for work in works.values():
             if work.state.phase in (Phase.WAITING, Phase.FETCHING):
                 server.service.restore(work.state.task_id, dict(work.job.body), work.state.accepted_at)
         yield server.base_url, Secret(MOCK_KEY)
