@@ -64,6 +64,8 @@ class Standing:
 
 #: a link lives for a day, and may have been made anew at the end of it
 UNSAVED_S = 2 * 86400.0
+#: so many histories are read in one go
+AT_ONCE = 2000
 
 
 class Session:
@@ -85,8 +87,7 @@ class Session:
         asked: set[str] = set()
         while new := {job.key for job in jobs.values() if job.key} - asked:
             asked |= new
-            for key, events in (await self.ledger.histories(new)).items():
-                states[key] = fold(key, events)
+            states |= {key: state for key, (state, _) in (await self._states(new)).items()}
             # only what somebody waits for is opened
             wanted = {need for job in jobs.values() if not job.key for need in needs_of(job)} - made.keys()
             for address in wanted & jobs.keys():
@@ -220,8 +221,10 @@ class Session:
         works += await followers.start()
         if self._stopped:  # asked for before there was a runner
             runner.stop()
+        jobs = now.jobs
+        del now  # its states would be kept, whole, for as long as the run lasts
         outcome = await runner.run_all(works, concurrency=concurrency, after=followers.after)
-        for address, why in followers.left(job.full_address for job in now.jobs).items():
+        for address, why in followers.left(job.full_address for job in jobs).items():
             outcome.blocked.setdefault(address, why)
         return outcome
 
@@ -325,15 +328,22 @@ class Session:
         grouped: dict[str, list[Job]] = {}
         for job in jobs:
             grouped.setdefault(job.key, []).append(job)
-        histories = await self.ledger.histories(grouped)
+        states = await self._states(grouped)
         works = []
         for key, some in grouped.items():
-            events = histories.get(key, [])
-            state = fold(key, events) if events else State(key=key)
+            state, seen = states.get(key) or (State(key=key), 0)
             if state.phase is Phase.DONE and not self.artifacts.has(key, state.files):
                 continue  # its files are gone: a person decides whether it is paid for again
-            works.append(Work(key=key, jobs=some, state=state, seen=len(events)))
+            works.append(Work(key=key, jobs=some, state=state, seen=seen))
         return works
+
+    async def _states(self, keys: Iterable[str]) -> dict[str, tuple[State, int]]:
+        """The state of each key that has any events, and their number; the events themselves are never all in memory."""
+        wanted, found = list(keys), {}
+        for start in range(0, len(wanted), AT_ONCE):
+            histories = await self.ledger.histories(wanted[start : start + AT_ONCE])
+            found.update({key: (fold(key, events), len(events)) for key, events in histories.items()})
+        return found
 
     async def strays(self, now: float) -> list[Work]:
         """What is under way or paid for and not at home, whichever spec it is of: it is brought to its end.

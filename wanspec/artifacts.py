@@ -155,6 +155,7 @@ class Artifacts:
         digest = _digest(part)
         part.chmod(0o444)  # outputs are links to it: an edit in place would change what was paid for
         part.replace(final)
+        final.with_name(final.name + UNREADABLE).unlink(missing_ok=True)
         _flush_directory(final.parent)
         return SavedFile(name=final.name, size_bytes=final.stat().st_size, sha256=digest)
 

@@ -20,6 +20,8 @@ __all__ = ["Fetcher"]
 
 AT_ONCE = 4
 CLOCK_SKEW_S = 300.0
+#: what no decoder opens may be the page of a proxy, which goes away; only after so long is it the result itself
+UNREADABLE_S = 3600.0
 
 
 class Fetcher:
@@ -33,6 +35,7 @@ class Fetcher:
         self._contract = contract
         self._poll = poll
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._unreadable_since: dict[str, float] = {}
 
     async def fetch(self, work: Work) -> Event | None:
         """Saved when every part is in the store; else what came between; None when the run is stopping.
@@ -74,6 +77,9 @@ class Fetcher:
                 return await self._fresh_links(work)
             return self._stumbled(str(error))
         except Unreadable as error:
+            since = self._unreadable_since.setdefault(work.key, self._line.now())
+            if self._line.now() - since < UNREADABLE_S:
+                return self._stumbled(str(error))
             what = f"task {work.state.task_id} succeeded, but its result cannot be opened: {error}"
             return Refused(at=self._line.now(), code="wanspec.Unreadable", message=what, retry=Retry.NEVER)
         if status == 416:  # what is there does not fit what is offered: begin again

@@ -8,13 +8,13 @@ another key than our tasks is another tool's: it is told to people, and never ad
 A result says from which prompt it was made, a failure does not: that of a provisional task is believed when the list, read
 again after the grace, has nothing else that can be ours. Else a foreign failure would be a reason to submit again.
 
-The list is dated by the service's clock. By how much ours was behind it is known since the POST began, or is learned from the
-first page; then the window is moved and the list read again.
+The list is dated by the service's clock. By how much ours was behind it is known since the POST began; where it is not, the hour by
+our clock and the one by the service's are looked through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from wanspec.contract import Contract
@@ -26,7 +26,7 @@ from wanspec.job import Job
 from wanspec.ledger import Ledger
 from wanspec.line import Line
 from wanspec.orphans import Orphans
-from wanspec.task import Policy
+from wanspec.task import Policy, State
 from wanspec.wire import Reply, Row, list_request, read_list, redacted
 from wanspec.work import Work
 
@@ -85,16 +85,30 @@ async def _unknown(
         listed = await _listed(model, *span, policy, line, contract)
         return listed and [row for row in listed if row.model == model and span[0] <= row.created_at <= span[1]]
 
-    ahead_s = state.began_ahead_s if state.began_ahead_s is not None else line.ahead_s
-    rows = await rows_of(state.began_at + (ahead_s or 0.0))
-    if ahead_s is None and abs(line.ahead_s or 0.0) > MARGIN_S / 4:
-        ahead_s = line.ahead_s
-        rows = await rows_of(state.began_at + (ahead_s or 0.0))
-    if rows is None:
-        return None
-    await orphans.look(model, state.began_at + (ahead_s or 0.0))
+    rows: list[Row] = []
+    looked: list[float] = []
+    for ahead_s in _aheads(state, line):
+        if all(abs(ahead_s - each) > MARGIN_S / 4 for each in looked):
+            found = await rows_of(state.began_at + ahead_s)
+            if found is None:
+                return None
+            rows += found
+            looked.append(ahead_s)
+    await orphans.look(model, state.began_at + looked[-1])
     owners = await ledger.task_owners()
     return list({row.task_id: row for row in rows if row.task_id not in owners}.values())
+
+
+def _aheads(state: State, line: Line) -> Iterator[float]:
+    """By how much the service's clock may have been ahead when the POST began: as was known then, else none, else as now.
+
+    Nobody can say whether a clock that is wrong now was so before; so both hours are looked through.
+    """
+    if state.began_ahead_s is not None:
+        yield state.began_ahead_s
+        return
+    yield 0.0
+    yield line.ahead_s or 0.0  # known now at the latest: the list has its date
 
 
 async def _listed(
