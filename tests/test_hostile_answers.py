@@ -239,6 +239,7 @@ def test_a_result_that_cannot_be_opened_ends_the_job_with_the_place_of_its_bytes
     outcome, took_s = run(bench, spec_text(1))
     assert [state.error.code for state in outcome.states.values() if state.error] == ["wanspec.Unreadable"]
     assert "0.mp4.unreadable" in said(bench, outcome)
+    assert "the same request fails again" not in said(bench, outcome)  # a new one would be paid for
     assert 3600.0 < took_s < 5400.0  # it may have been a proxy's page, and that goes away
 
 

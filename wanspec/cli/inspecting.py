@@ -234,5 +234,5 @@ async def _detail(session: Session, job: Job, settings: Settings) -> Detail:
             record.key for record in records.values() if record.address == job.full_address and record.key != job.key
         ),
         origin=settings.origin,
-        advice=contract.faults.advice(error.retry) if error is not None else "",
+        advice="" if error is None or error.code.startswith("wanspec.") else contract.faults.advice(error.retry),
     )

@@ -103,7 +103,8 @@ def _about(state: State, action: Action, contract: Contract, where: str) -> list
         return [f"IN DOUBT: its answer was lost; wanspec resolve {state.key[:15]}{where} --task-id ID, or --resend"]
     if state.phase is Phase.FAILED and state.error is not None:
         error = state.error
-        advice = contract.faults.advice(error.retry) if error.retry is not Retry.NONE else ""
+        is_ours = error.code.startswith("wanspec.")  # says what happened; it was not the request
+        advice = "" if error.retry is Retry.NONE or is_ours else contract.faults.advice(error.retry)
         return [f"failed: {error.code}: {redacted(error.message)}" + (f" ({advice})" if advice else "")]
     if state.phase is Phase.DONE and _parts_failed(state):
         bad = [result for result in state.results if not result.url]
