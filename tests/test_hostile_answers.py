@@ -389,6 +389,26 @@ async def test_a_key_that_is_said_back_is_not_passed_on() -> None:
     assert KEY not in f"{reply!r} {error.value}"
 
 
+@pytest.mark.parametrize("key", ["", "a", "mock", "sk-test"])
+async def test_a_key_of_a_mock_changes_no_answer(key: str) -> None:
+    """It is no secret, and it may stand in a link or a prompt; real keys have three times as many characters."""
+    said = {
+        "request_id": "a",
+        "output": {"video_url": "http://x/0.mp4?OSSAccessKeyId=mock", "orig_prompt": "sk-test a"},
+    }
+
+    async def says(_: web.Request) -> web.StreamResponse:
+        return web.json_response(said)
+
+    runner, base_url = await served(says)
+    try:
+        async with HttpTransport(base_url, Secret(key), timeout_s=5.0) as client:
+            reply = await client.call(query_request("t"))
+    finally:
+        await runner.cleanup()
+    assert reply.json() == said
+
+
 async def test_a_result_that_is_packed_for_the_way_is_whole(tmp_path: Path) -> None:
     """A server may pack what it sends, asked or not: the length that it names is then not the file's."""
     asked: list[str] = []

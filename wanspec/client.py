@@ -27,6 +27,8 @@ MAX_REPLY_BYTES = 32 * 2**20
 CONNECT_S = 10.0
 STALL_S = 60.0
 HIDDEN = "sk-…"
+#: a shorter key is a mock's and no secret, and may stand in an answer by chance: in a link, say
+LEAST_SECRET = 12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +150,7 @@ class HttpTransport:
                     body += await response.content.read(MAX_REPLY_BYTES - len(body))
                 lower = {name.lower(): self._hidden(value) for name, value in response.headers.items()}
                 # Some servers and proxies say back what they were sent; what is kept and shown of it must not hold the key.
-                body = body.replace(self._key.reveal().encode(), HIDDEN.encode())
+                body = body.replace(secret.encode(), HIDDEN.encode()) if (secret := self._secret()) else body
                 return Reply(status=response.status, headers=lower, body=body)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             outcome = outcome_of(error)
@@ -157,7 +159,12 @@ class HttpTransport:
             raise (NotSent(text) if is_unsent else MaybeSent(text)) from error
 
     def _hidden(self, text: str) -> str:
-        return text.replace(self._key.reveal(), HIDDEN)
+        return text.replace(secret, HIDDEN) if (secret := self._secret()) else text
+
+    def _secret(self) -> str:
+        """What must not be told on; empty when there is nothing."""
+        key = self._key.reveal()
+        return key if len(key) >= LEAST_SECRET else ""
 
     async def upload(self, url: str, fields: Mapping[str, str], data: bytes) -> Reply:
         """Post a file with a form, the file last, without the key.
